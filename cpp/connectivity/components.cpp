@@ -1,0 +1,238 @@
+// Tiles to nodes, and the union of nodes across tiles' seams. See connectivity.h.
+#include <algorithm>
+#include <cstring>
+
+#include "connectivity/connectivity.h"
+#include "connectivity/tile.h"
+
+namespace pyseg::connectivity {
+namespace {
+
+// Components of one tile, from its rows' bits.
+struct TileParts {
+  std::uint8_t parent[257];
+  std::int32_t size[257];
+  std::uint8_t at[257];  // first pixel
+  int count = 0;
+
+  std::uint8_t find(std::uint8_t i) const {
+    while (parent[i] != i) i = parent[i];
+    return i;
+  }
+  void unite(std::uint8_t a, std::uint8_t b) {
+    a = find(a);
+    b = find(b);
+    if (a < b) parent[b] = a;
+    else parent[a] = b;
+  }
+};
+
+// Labels the tile's runs in raster order. A run takes the label above its first touching pixel, or a new one, without a
+// branch; that it touches further runs above is rare, and only then labels are united.
+void label_runs(const std::uint16_t* inside, const std::uint16_t* left, const std::uint16_t* up, int tile,
+                TileParts& parts, std::uint8_t* out) {
+  const int shift = tile == 16 ? 4 : 3;
+  std::uint32_t link[16], stops[16];
+  std::uint64_t starts[4] = {};
+  for (int r = 0; r < tile; ++r) {
+    const unsigned in = inside[r], first = in & ~(left[r] & (in << 1));
+    stops[r] = first | (~in & 0xFFFFu) | 1u << tile;
+    link[r] = r > 0 ? up[r] & in & inside[r - 1] : 0;
+    starts[(r << shift) / 64] |= static_cast<std::uint64_t>(first) << ((r << shift) % 64);
+  }
+  for (int w = 0; w < tile * tile / 64; ++w)
+    for (std::uint64_t s = starts[w]; s != 0; s &= s - 1) {
+      const int i = 64 * w + __builtin_ctzll(s), r = i >> shift, begin = i & (tile - 1);
+      const int length = __builtin_ctz(stops[r] >> (begin + 1)) + 1;
+      const unsigned touch = link[r] >> begin & ((1u << length) - 1);
+      const int at = __builtin_ctz(touch | 1u << length);  // the first touching pixel, counted from `begin`
+      const std::uint8_t* above = out + i - tile;
+      const bool fresh = touch == 0;
+      const int label = fresh ? parts.count : above[at];
+      parts.parent[parts.count] = static_cast<std::uint8_t>(parts.count);
+      parts.at[parts.count] = static_cast<std::uint8_t>(i);
+      parts.size[parts.count] = 0;
+      parts.count += fresh;
+      parts.size[label] += length;
+      std::memset(out + i, label, 16);  // what runs over is painted by the next run
+      if (fresh) continue;
+      const std::uint32_t stops_above = stops[r - 1] >> begin;
+      for (int x = at;;) {
+        x += __builtin_ctz(stops_above >> (x + 1)) + 1;
+        const unsigned rest = x < 16 ? touch >> x << x : 0;
+        if (rest == 0) break;
+        x = __builtin_ctz(rest);
+        parts.unite(static_cast<std::uint8_t>(label), above[x]);
+      }
+    }
+}
+
+// From 64-bit words in raster order to one word a row.
+void rows_of(const std::uint64_t* words, int tile, std::uint16_t* rows) {
+  if (tile == 16) {
+    std::memcpy(rows, words, 32);
+    return;
+  }
+  for (int r = 0; r < 8; ++r) rows[r] = static_cast<std::uint16_t>(words[0] >> (8 * r) & 0xFF);
+}
+
+}  // namespace
+
+void Components::begin(const Grid& grid, bool masked) {
+  grid_ = grid;
+  masked_ = masked;
+  const std::int64_t tiles = grid.tiles(), pixels = tiles * grid.area();
+  nodes_.take(pixels + 128);
+  bases_.take(tiles);
+  tile_counts_.take(tiles);
+  row_counts_.take(grid.rows());
+  std::memset(row_counts_.get(), 0, static_cast<std::size_t>(grid.rows()) * sizeof(std::int32_t));
+  if (masked) inside_.take(tiles * 16);
+  for (auto* array : {&parent_, &size_, &cluster_, &first_, &target_, &best_}) array->take(pixels);
+  key_.take(pixels);
+}
+
+void Components::inside_of(std::int64_t row, std::int64_t tx, TileBits bits) const {
+  if (masked_) {
+    std::memcpy(bits, inside_.get() + (row * grid_.tiles_x + tx) * 16, sizeof(TileBits));
+    return;
+  }
+  const std::int64_t rows = grid_.height - row % grid_.tiles_y * grid_.tile, columns = grid_.width - tx * grid_.tile;
+  const auto line = static_cast<std::uint16_t>((1u << std::min<std::int64_t>(columns, grid_.tile)) - 1);
+  for (int r = 0; r < 16; ++r) bits[r] = r < rows && r < grid_.tile ? line : 0;
+}
+
+void Components::add(std::int64_t row, std::int64_t tx, const std::uint8_t* place, const std::int32_t* clusters,
+                     const std::uint16_t* inside) {
+  const std::int64_t tile = row * grid_.tiles_x + tx;
+  const auto& kernels = tile_kernels();
+  if (masked_) std::memcpy(inside_.get() + tile * 16, inside, sizeof(TileBits));
+  TileBits in, left, up;
+  inside_of(row, tx, in);
+  std::uint64_t same_left[4], same_up[4];
+  kernels.compare(place, grid_.tile, same_left, same_up);
+  rows_of(same_left, grid_.tile, left);
+  rows_of(same_up, grid_.tile, up);
+
+  TileParts parts;
+  std::uint8_t buffer[16 + 256 + 16] = {}, *painted = buffer + 16;
+  label_runs(in, left, up, grid_.tile, parts, painted);
+
+  const std::int32_t first_node =
+      static_cast<std::int32_t>(row * grid_.tiles_x * grid_.area()) + row_counts_.get()[row];
+  std::uint8_t table[256];
+  int count = 0;
+  const std::int64_t z = row / grid_.tiles_y, y0 = row % grid_.tiles_y * grid_.tile, x0 = tx * grid_.tile;
+  for (int i = 0; i < parts.count; ++i) {
+    const std::uint8_t root = parts.find(static_cast<std::uint8_t>(i));
+    if (root != i) {  // roots come first: the smaller of two always stays one
+      table[i] = table[root];
+      size_.get()[first_node + table[root]] += parts.size[i];
+      continue;
+    }
+    const std::int32_t node = first_node + count;
+    const int r = parts.at[i] / grid_.tile, x = parts.at[i] % grid_.tile;
+    parent_.get()[node] = node;
+    size_.get()[node] = parts.size[i];
+    cluster_.get()[node] = clusters[place[parts.at[i]]];
+    first_.get()[node] = static_cast<std::int32_t>((z * grid_.height + y0 + r) * grid_.width + x0 + x);
+    table[i] = static_cast<std::uint8_t>(count++);
+  }
+  std::uint8_t* out = nodes(tile);
+  std::memcpy(out, painted, static_cast<std::size_t>(grid_.area()));
+  if (count != parts.count) kernels.translate(out, static_cast<int>(grid_.area()), table, parts.count);
+  bases_.get()[tile] = first_node;
+  tile_counts_.get()[tile] = count;
+  row_counts_.get()[row] += count;
+  if (tx > 0) join_left(row, tx);
+}
+
+std::int32_t Components::find(std::int32_t node) const {
+  std::int32_t* parent = parent_.get();
+  while (parent[node] != node) {
+    parent[node] = parent[parent[node]];
+    node = parent[node];
+  }
+  return node;
+}
+
+void Components::unite(std::int32_t a, std::int32_t b) {
+  a = find(a);
+  b = find(b);
+  if (a < b) parent_.get()[b] = a;
+  else parent_.get()[a] = b;
+}
+
+void Components::join_left(std::int64_t row, std::int64_t tx) {
+  const std::int64_t tile = row * grid_.tiles_x + tx;
+  const std::uint8_t *here = nodes(tile), *there = nodes(tile - 1);
+  const std::int32_t base_here = base(tile), base_there = base(tile - 1);
+  TileBits in, in_there;
+  inside_of(row, tx, in);
+  inside_of(row, tx - 1, in_there);
+  int last_a = -1, last_b = -1;
+  for (int r = 0; r < grid_.tile; ++r) {
+    if (!(in[r] & 1) || !(in_there[r] >> (grid_.tile - 1) & 1)) continue;
+    const int a = here[r * grid_.tile], b = there[r * grid_.tile + grid_.tile - 1];
+    if (a == last_a && b == last_b) continue;
+    last_a = a;
+    last_b = b;
+    if (cluster_.get()[base_here + a] == cluster_.get()[base_there + b]) unite(base_here + a, base_there + b);
+  }
+}
+
+void Components::join_rows(std::int64_t row, std::int64_t below) {
+  for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) {
+    const std::int64_t tile = row * grid_.tiles_x + tx, under = below * grid_.tiles_x + tx;
+    const std::uint8_t* a = nodes(tile) + (grid_.tile - 1) * grid_.tile;
+    const std::uint8_t* b = nodes(under);
+    TileBits in, in_under;
+    inside_of(row, tx, in);
+    inside_of(below, tx, in_under);
+    unsigned both = in[grid_.tile - 1] & in_under[0];
+    int last_a = -1, last_b = -1;
+    for (; both != 0; both &= both - 1) {
+      const int x = __builtin_ctz(both);
+      if (a[x] == last_a && b[x] == last_b) continue;
+      last_a = a[x];
+      last_b = b[x];
+      const std::int32_t i = base(tile) + a[x], j = base(under) + b[x];
+      if (cluster_.get()[i] == cluster_.get()[j]) unite(i, j);
+    }
+  }
+}
+
+void Components::join_slices(std::int64_t row, std::int64_t behind) {
+  for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) {
+    const std::int64_t tile = row * grid_.tiles_x + tx, next = behind * grid_.tiles_x + tx;
+    TileBits in, in_next;
+    inside_of(row, tx, in);
+    inside_of(behind, tx, in_next);
+    int last_a = -1, last_b = -1;
+    for (int r = 0; r < grid_.tile; ++r)
+      for (unsigned both = in[r] & in_next[r]; both != 0; both &= both - 1) {
+        const int i = r * grid_.tile + __builtin_ctz(both);
+        const int a = nodes(tile)[i], b = nodes(next)[i];
+        if (a == last_a && b == last_b) continue;
+        last_a = a;
+        last_b = b;
+        if (cluster_.get()[base(tile) + a] == cluster_.get()[base(next) + b]) unite(base(tile) + a, base(next) + b);
+      }
+  }
+}
+
+// Bands of rows in parallel, then the seams between bands: the roots are the smallest nodes, however the work was cut.
+void Components::join(const Executor& exec) {
+  const std::int64_t rows = grid_.rows();
+  const auto joins = [&](std::int64_t row) {
+    if (row % grid_.tiles_y + 1 < grid_.tiles_y) join_rows(row, row + 1);
+  };
+  const std::int64_t band = std::max<std::int64_t>(1, (rows + exec.threads() - 1) / exec.threads());
+  exec.each((rows + band - 1) / band, [&](std::int64_t i) {
+    for (std::int64_t row = i * band; row + 1 < std::min(rows, (i + 1) * band); ++row) joins(row);
+  });
+  for (std::int64_t row = band - 1; row + 1 < rows; row += band) joins(row);
+  for (std::int64_t row = 0; row + grid_.tiles_y < rows; ++row) join_slices(row, row + grid_.tiles_y);
+}
+
+}  // namespace pyseg::connectivity

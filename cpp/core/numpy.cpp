@@ -1,0 +1,33 @@
+// The module pyseg._native. Each op adds its functions by bind_<op>(), declared here by its one line in PYSEG_BIND.
+#include "core/numpy.h"
+
+#include "core/isa.h"
+#include "core/parallel.h"
+
+namespace py = pybind11;
+
+#define PYSEG_BIND(op)       \
+  namespace pyseg::op {      \
+  void bind(py::module_& m); \
+  }
+PYSEG_BIND(slic)
+PYSEG_BIND(superpixel_stats)
+#undef PYSEG_BIND
+
+PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
+  py::register_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const pyseg::TypeError& e) {
+      py::set_error(PyExc_TypeError, e.what());
+    }
+  });
+  m.attr("__version__") = PYSEG_VERSION;
+  m.def("isa", [] { return pyseg::name_of(pyseg::isa()); });
+  m.def("widest_isa", [] { return pyseg::name_of(pyseg::widest_isa()); });
+  m.def("set_isa", &pyseg::set_isa, py::arg("name"));
+  m.def("set_num_threads", &pyseg::set_pool_threads, py::arg("threads"));
+  m.def("get_num_threads", &pyseg::pool_threads);
+  pyseg::slic::bind(m);
+  pyseg::superpixel_stats::bind(m);
+}

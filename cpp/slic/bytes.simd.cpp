@@ -1,0 +1,211 @@
+// The inner loops of SLIC's 8-bit path, compiled once per instruction set; see bytes.h for the idea and the layout.
+//
+// What bounds it: vector operations. A candidate costs 16 for its 64 pixels (three absolute differences of three
+// operations, four saturating additions, compare, minimum, blend); its spatial terms are made once per row of tiles.
+// The sums of a pass need no second look at the image: where the winner of 64 pixels is candidate c, colours are added
+// by masked sum-of-absolute-differences, positions by counting the bits of the mask at each bit of the pixel's index.
+#include "slic/bytes.h"
+#include "core/bytes64.h"
+
+namespace pyseg::slic::PYSEG_ISA {
+namespace {
+
+template <int T>
+struct Layout;  // index of the row's byte in ByteCandidate::dy for each byte of block b
+
+template <>
+struct Layout<16> {
+  static constexpr int kBlocks = 4;
+  static Bytes64 rows(int b) {
+    std::uint8_t at[64];
+    for (int i = 0; i < 64; ++i) at[i] = static_cast<std::uint8_t>(b + 4 * (i / 16));
+    return load64(at);
+  }
+};
+
+template <>
+struct Layout<8> {
+  static constexpr int kBlocks = 1;
+  static Bytes64 rows(int) {
+    std::uint8_t at[64];
+    for (int i = 0; i < 64; ++i) at[i] = static_cast<std::uint8_t>(i / 8);
+    return load64(at);
+  }
+};
+
+// Spatial terms of 16 positions start, start + 16, ... (1/16 pixel, relative to the centre).
+void spatial16(std::int32_t start, std::int32_t weight, std::uint8_t* out) {
+#if defined(__AVX2__)
+  // 16 bits suffice: |start| <= 16 * (1024 + 16), the largest window and a tile.
+  const __m256i lane = _mm256_setr_epi16(0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240);
+  const __m256i d = _mm256_abs_epi16(_mm256_add_epi16(_mm256_set1_epi16(static_cast<short>(start)), lane));
+  __m256i s = _mm256_mulhi_epu16(d, _mm256_set1_epi16(static_cast<short>(weight)));
+  s = _mm256_min_epu16(s, _mm256_set1_epi16(255));
+  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+#else
+  for (int i = 0; i < 16; ++i) {
+    const std::int32_t at = start + kSub * i;
+    const auto d = static_cast<std::uint32_t>(at < 0 ? -at : at);
+    const std::uint32_t s = d * static_cast<std::uint32_t>(weight) >> 16;
+    out[i] = static_cast<std::uint8_t>(s < 255 ? s : 255);
+  }
+#endif
+}
+
+void view(const ByteGrid& grid, const ByteCenter* centers, std::int64_t begin, std::int64_t end, ByteView* views,
+          std::uint8_t* dx) {
+  const std::int32_t unit = kSub * grid.tile, last = kSub * (grid.tile - 1),
+                     tiles = static_cast<std::int32_t>(grid.tiles_x);
+  const int shift = grid.tile == 16 ? 8 : 7;  // of a tile in 1/16 pixel
+  for (std::int64_t k = begin; k < end; ++k) {
+    const ByteCenter c = centers[k];
+    ByteView v{{}, (c.x - grid.reach - last + unit - 1) >> shift, (c.x + grid.reach) >> shift};
+    v.x0 = v.x0 < 0 ? 0 : v.x0;
+    v.x1 = v.x1 >= tiles ? tiles - 1 : v.x1;
+    for (int j = 0; j < 3; ++j) v.color[j] = c.color[j] * 0x01010101u;
+    views[k] = v;
+    std::uint8_t* out = dx + 16 * grid.span * k;
+    for (std::int32_t tx = v.x0; tx <= v.x1; ++tx, out += 16) {
+      spatial16(tx * unit - c.x, grid.weight, out);
+      if (grid.tile == 8) std::memcpy(out + 8, out, 8);
+    }
+  }
+}
+
+std::int64_t collect(const ByteGrid& grid, std::int64_t ty, const ByteCenter* centers, const ByteView* views,
+                     const std::uint8_t* dx, std::int64_t begin, std::int64_t end, std::int64_t used, ByteRow& row) {
+  const std::int32_t unit = kSub * grid.tile, top = static_cast<std::int32_t>(ty) * unit;
+  const std::int32_t low = top - grid.reach, high = top + kSub * (grid.tile - 1) + grid.reach;
+  const std::int64_t stride = row.list_stride;
+  for (std::int64_t k = begin; k < end; ++k) {
+    const std::int32_t y = centers[k].y;
+    if (y < low || y > high) continue;
+    const ByteView& v = views[k];
+    ByteCandidate& candidate = row.candidates[used];
+    spatial16(top - y, grid.weight, candidate.dy);
+    std::memcpy(candidate.color, v.color, sizeof v.color);
+    candidate.center = static_cast<std::int32_t>(k);
+    candidate.dx = dx + 16 * (grid.span * k - v.x0);
+    for (std::int64_t tx = v.x0; tx <= v.x1; ++tx) {
+      const std::int32_t n = row.counts[tx]++;
+      if (n < stride) row.list[tx * stride + n] = static_cast<std::int32_t>(used);
+    }
+    ++used;
+  }
+  return used;
+}
+
+struct Nearest {
+  Bytes64 l, a, b, index;
+};
+
+template <int T>
+inline Nearest nearest(const std::uint8_t* planes, std::int64_t tx, int b, Bytes64 rows, const ByteRow& row,
+                       const std::int32_t* list, int count) {
+  Nearest r{load64(planes + 64 * b), load64(planes + T * T + 64 * b), load64(planes + 2 * T * T + 64 * b), splat64(0)};
+  Bytes64 best = splat64(255), at = splat64(0);
+  const Bytes64 one = splat64(1);
+  for (int i = 0; i < count; ++i) {
+    const ByteCandidate& c = row.candidates[list[i]];
+    const Bytes64 space = add_saturated(repeat16(c.dx + 16 * tx), shuffle16(repeat16(c.dy), rows));
+    const Bytes64 la =
+        add_saturated(abs_difference(r.l, repeat4(c.color[0])), abs_difference(r.a, repeat4(c.color[1])));
+    const Bytes64 distance = add_saturated(add_saturated(la, abs_difference(r.b, repeat4(c.color[2]))), space);
+    keep_nearer(distance, at, best, r.index);
+    at = add_saturated(at, one);
+  }
+  return r;
+}
+
+// The bytes of block b that lie inside the image.
+template <int T>
+inline std::uint64_t inside(const ByteGrid& grid, std::int64_t tx, std::int64_t ty, int b) {
+  const std::int64_t columns = grid.width - tx * T, rows = grid.height - ty * T;
+  if (columns >= T && rows >= T) return ~std::uint64_t{0};
+  std::uint64_t mask = 0;
+  for (int j = 0; j < 64 / T; ++j) {
+    const int y = T == 16 ? b + 4 * j : j;
+    if (y >= rows) continue;
+    const std::uint64_t line = columns >= T ? (std::uint64_t{1} << T) - 1 : (std::uint64_t{1} << columns) - 1;
+    mask |= line << (T * j);
+  }
+  return mask;
+}
+
+template <int T>
+inline void add_sums(const Nearest& n, std::uint64_t left, const std::int32_t* list, const ByteRow& row, int b,
+                     std::int64_t x0, std::int64_t y0, ByteSums* sums) {
+  std::uint8_t index[64];
+  store64(index, n.index);
+  const auto bits = [](std::uint64_t m) { return static_cast<std::int64_t>(__builtin_popcountll(m)); };
+  while (left != 0) {
+    const std::uint8_t i = index[__builtin_ctzll(left)];
+    const std::uint64_t m = equal64(n.index, splat64(i)) & left;
+    left &= ~m;
+    const std::uint64_t colors = masked_sums(m, n.l, n.a, n.b);
+    const std::int64_t count = bits(m);
+    const std::int64_t p0 = bits(m & 0xAAAAAAAAAAAAAAAAu), p1 = bits(m & 0xCCCCCCCCCCCCCCCCu);
+    const std::int64_t p2 = bits(m & 0xF0F0F0F0F0F0F0F0u), p3 = bits(m & 0xFF00FF00FF00FF00u);
+    const std::int64_t p4 = bits(m & 0xFFFF0000FFFF0000u), p5 = bits(m & 0xFFFFFFFF00000000u);
+    ByteSums& s = sums[row.candidates[list[i]].center];
+    s.count += count;
+    s.l += static_cast<std::int64_t>(colors & 0xFFFF);
+    s.a += static_cast<std::int64_t>(colors >> 16 & 0xFFFF);
+    s.b += static_cast<std::int64_t>(colors >> 32 & 0xFFFF);
+    if constexpr (T == 16) {
+      s.x += p0 + 2 * p1 + 4 * p2 + 8 * p3 + count * x0;
+      s.y += 4 * (p4 + 2 * p5) + count * (y0 + b);
+    } else {
+      s.x += p0 + 2 * p1 + 4 * p2 + count * x0;
+      s.y += p3 + 2 * p4 + 4 * p5 + count * y0;
+    }
+  }
+}
+
+template <int T>
+void assign_tile(const ByteGrid& grid, std::int64_t ty, std::int64_t tx, const ByteRow& row, int phase, int stride,
+                 ByteSums* sums) {
+  const std::uint8_t* planes = grid.planes + (ty * grid.tiles_x + tx) * 3 * T * T;
+  const std::int32_t* list = row.list + tx * row.list_stride;
+  for (int b = phase; b < Layout<T>::kBlocks; b += stride) {
+    const Nearest n = nearest<T>(planes, tx, b, Layout<T>::rows(b), row, list, row.counts[tx]);
+    add_sums<T>(n, inside<T>(grid, tx, ty, b), list, row, b, tx * T, ty * T, sums);
+  }
+}
+
+template <int T>
+void label_tile(const ByteGrid& grid, std::int64_t tx, std::int64_t ty, const ByteRow& row, std::uint8_t* place) {
+  const std::uint8_t* planes = grid.planes + (ty * grid.tiles_x + tx) * 3 * T * T;
+  const std::int32_t* list = row.list + tx * row.list_stride;
+  for (int b = 0; b < Layout<T>::kBlocks; ++b) {
+    const Nearest n = nearest<T>(planes, tx, b, Layout<T>::rows(b), row, list, row.counts[tx]);
+    std::uint8_t index[64];
+    store64(index, n.index);
+    if constexpr (T == 16) {
+      for (int j = 0; j < 4; ++j) std::memcpy(place + 16 * (b + 4 * j), index + 16 * j, 16);
+    } else {
+      std::memcpy(place, index, 64);
+    }
+  }
+}
+
+void assign(const ByteGrid& grid, std::int64_t ty, std::int64_t tx, const ByteRow& row, int phase, int stride,
+            ByteSums* sums) {
+  if (grid.tile == 16) assign_tile<16>(grid, ty, tx, row, phase, stride, sums);
+  else assign_tile<8>(grid, ty, tx, row, 0, 1, sums);
+}
+
+void label(const ByteGrid& grid, std::int64_t tx, std::int64_t ty, const ByteRow& row, std::uint8_t* place) {
+  if (grid.tile == 16) label_tile<16>(grid, tx, ty, row, place);
+  else label_tile<8>(grid, tx, ty, row, place);
+}
+
+}  // namespace
+
+const ByteKernels* byte_kernels() {
+  static constexpr ByteKernels kernels{view, collect, assign, label};
+  return &kernels;
+}
+
+}  // namespace pyseg::slic::PYSEG_ISA

@@ -1,0 +1,56 @@
+// SLIC on float32 planes: any dtype, any number of channels, volumes, masks, SLICO, spacing.
+//
+// The image is cut into tiles of 16x16 pixels of one slice, [channels, 256] floats each. The distance of a pixel to
+// centre k is
+//     w_k (|p_0 - c_0| + |p_1 - c_1| + ...) + ((sz + sy) + sx),   sx = |x - cx| * W_x,
+// in float32, in this order and without contraction, so that instruction sets agree; w_k is 1, or in SLICO 1 / the
+// largest colour distance among the cluster's pixels of the pass before. Sums are integers (colours in fixed point,
+// scaled by a power of two to 26 bits), so that threads agree.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/isa.h"
+
+namespace pyseg::slic {
+
+constexpr int kSide = 16, kArea = kSide * kSide;
+
+struct PlaneGrid {
+  std::int64_t depth, height, width, tiles_x, tiles_y, channels;
+  float reach[3];   // z, y, x, in pixels
+  float weight[3];  // z, y, x, per pixel
+
+  std::int64_t rows() const { return depth * tiles_y; }
+};
+
+struct PlaneCenter {
+  float at[3];   // z, y, x
+  float weight;  // of colour
+};
+
+// A centre as one row of tiles sees it.
+struct PlaneCandidate {
+  float dzy[kSide];  // spatial term of each row of pixels
+  const float* color;
+  std::int32_t center, x0, x1;  // tiles
+  float x, weight;
+};
+
+struct PlaneKernels {
+  // The nearest of `count` candidates of a tile for rows phase, phase + stride, ...: place [kArea] is their place in
+  // the list.
+  void (*assign)(const float* tile, std::int64_t channels, const PlaneCandidate* candidates, const std::int32_t* list,
+                 int count, float x0, float weight_x, int phase, int stride, std::uint8_t* place);
+  // Rows of float32 from other types: 255 or 65535 become 1, floats stay. `step` in bytes.
+  void (*convert)(const std::byte* in, int dtype, std::int64_t step, std::int64_t count, float* out);
+  // out[i] = sum_j in[i + j] kernel[j], `in` padded: one row of a separable filter; rows[j] for the other axes.
+  void (*blend)(const float* const* rows, const float* kernel, int taps, std::int64_t count, float* out);
+  // Scales by `factor`, gives the largest magnitude; infinite or NaN where a value is.
+  float (*scale)(float* values, std::int64_t count, float factor);
+};
+
+PYSEG_DISPATCH(PlaneKernels, plane_kernels)
+
+}  // namespace pyseg::slic

@@ -1,0 +1,113 @@
+// SLIC: checks, the seeds' grid, and the choice between the two paths. See slic.h.
+#include "slic/slic.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "core/check.h"
+
+namespace pyseg::slic {
+namespace {
+
+constexpr std::int64_t kMaxPixels = (std::int64_t{1} << 31) - 1;
+
+void check_options(const ImageView& image, const Options& o) {
+  for (int d = 0; d < 4; ++d)
+    check(image.shape[static_cast<std::size_t>(d)] >= 1, "slic: image must not be empty, got depth ", image.depth(),
+          ", height ", image.height(), ", width ", image.width(), ", channels ", image.channels());
+  // Tiles pad the image by up to 15 pixels a side.
+  const std::int64_t padded = image.depth() * ((image.height() + 15) / 16 * 16) * ((image.width() + 15) / 16 * 16);
+  check(padded <= kMaxPixels, "slic: image must have at most 2^31 - 1 pixels, got ", image.pixels());
+  check(o.n_segments >= 1, "slic: n_segments must be >= 1, got ", o.n_segments);
+  check(std::isfinite(o.compactness) && o.compactness > 0, "slic: compactness must be finite and > 0, got ",
+        o.compactness);
+  check(o.max_iter >= 0, "slic: max_iter must be >= 0, got ", o.max_iter);
+  check(!std::isnan(o.tol), "slic: tol must be a number, got nan");
+  check(std::isfinite(o.min_size_factor) && o.min_size_factor >= 0,
+        "slic: min_size_factor must be finite and >= 0, got ", o.min_size_factor);
+  for (std::size_t d = 0; d < 3; ++d) {
+    check(std::isfinite(o.sigma[d]) && o.sigma[d] >= 0, "slic: sigma must be finite and >= 0, got ", o.sigma[d]);
+    check(std::isfinite(o.spacing[d]) && o.spacing[d] > 0, "slic: spacing must be finite and > 0, got ", o.spacing[d]);
+  }
+  check(!o.to_lab || image.channels() == 3, "slic: convert2lab needs 3 channels, got ", image.channels());
+  check(o.start_label >= 0, "slic: start_label must be >= 0, got ", o.start_label);
+  check(o.centers == nullptr || o.n_centers >= 1, "slic: initial_centers must have a row, got none");
+  for (std::int64_t i = 0; i < o.n_centers * o.center_width; ++i)
+    check(std::isfinite(o.centers[i]), "slic: initial_centers must be finite, got ", o.centers[i]);
+}
+
+// n_segments at or above the number of pixels: each is its own superpixel.
+std::int64_t one_each(const ImageView& image, const MaskView& mask, std::int32_t start, std::int32_t* labels) {
+  std::int64_t n = 0;
+  for (std::int64_t z = 0; z < image.depth(); ++z)
+    for (std::int64_t y = 0; y < image.height(); ++y)
+      for (std::int64_t x = 0; x < image.width(); ++x)
+        *labels++ = !mask || mask.at(z, y, x) ? start + static_cast<std::int32_t>(n++) : start - 1;
+  return n;
+}
+
+std::int64_t pixels_inside(const ImageView& image, const MaskView& mask) {
+  if (!mask) return image.pixels();
+  std::int64_t n = 0;
+  for (std::int64_t z = 0; z < image.depth(); ++z)
+    for (std::int64_t y = 0; y < image.height(); ++y)
+      for (std::int64_t x = 0; x < image.width(); ++x) n += mask.at(z, y, x);
+  return n;
+}
+
+}  // namespace
+
+Seeds seed_grid(const ImageView& image, const Options& options) {
+  Seeds seeds;
+  double size[3], volume = 1;
+  int dims = 0;
+  for (std::size_t d = 0; d < 3; ++d) {
+    size[d] = static_cast<double>(image.shape[d]) * options.spacing[d];
+    if (d == 0 && image.depth() == 1) continue;
+    volume *= size[d];
+    ++dims;
+  }
+  auto wanted = static_cast<double>(options.n_segments);
+  for (std::size_t d = image.depth() == 1 ? 1 : 0; d < 3; ++d, --dims) {
+    const double step = std::pow(volume / wanted, 1.0 / dims);
+    const double n = dims > 1 ? std::round(size[d] / step) : std::round(wanted);
+    seeds.count[d] = static_cast<std::int64_t>(std::clamp(n, 1.0, static_cast<double>(image.shape[d])));
+    wanted = std::max(1.0, wanted / static_cast<double>(seeds.count[d]));
+    volume /= size[d];
+  }
+  seeds.interval = 0;
+  for (std::size_t d = image.depth() == 1 ? 1 : 0; d < 3; ++d)
+    seeds.interval = std::max(seeds.interval, size[d] / static_cast<double>(seeds.count[d]));
+  return seeds;
+}
+
+int row_stride(double interval, const Options& options) {
+  if (options.tol >= 0) return 1;
+
+  return interval >= 10.0 ? 4 : interval >= 7.0 ? 2 : 1;
+}
+
+int row_phase(std::int64_t pass, int stride) {
+  static constexpr int kQuarters[4] = {0, 2, 1, 3};
+  return stride == 4 ? kQuarters[pass % 4] : static_cast<int>(pass % stride);
+}
+
+std::int64_t slic(const ImageView& image, const MaskView& mask, const Options& options, std::int32_t* labels,
+                  const Executor& exec) {
+  check_options(image, options);
+  const std::int64_t inside = pixels_inside(image, mask);
+  check(inside > 0, "slic: mask must have at least one pixel, got none");
+  check(std::int64_t{options.start_label} + inside <= kMaxPixels,
+        "slic: start_label + the number of labels must be at most ", kMaxPixels, ", got start_label ",
+        options.start_label);
+  if (options.centers == nullptr && options.n_segments >= inside)
+    return one_each(image, mask, options.start_label, labels);
+  Options used = options;
+  if (options.centers != nullptr) used.n_segments = options.n_centers;
+  const Seeds seeds = seed_grid(image, used);
+  if (fits_bytes(image, mask, used, seeds)) return slic_bytes(image, used, seeds, labels, exec);
+  return slic_planes(image, mask, used, seeds, labels, exec);
+}
+
+}  // namespace pyseg::slic

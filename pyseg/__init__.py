@@ -1,0 +1,49 @@
+"""Fast C++ and CUDA kernels for image segmentation and pose estimation.
+
+>>> import numpy as np, pyseg
+>>> labels = pyseg.slic(np.zeros((64, 64, 3), np.uint8), n_segments=16)
+>>> labels.shape, labels.dtype, int(labels.max())
+((64, 64), dtype('int32'), 15)
+
+Functions take NumPy, CuPy and torch arrays, and give back the kind they were given. torch is imported only where a tensor
+comes in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyseg._runtime import __version__, get_num_threads, info, set_num_threads
+from pyseg.errors import ImageReadError
+from pyseg.ops.slic import slic
+from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
+
+if TYPE_CHECKING:
+    from pyseg import compat, images, ops, reference
+
+__all__ = [
+    "ImageReadError",
+    "SuperpixelStats",
+    "__version__",
+    "compat",
+    "get_num_threads",
+    "images",
+    "info",
+    "ops",
+    "reference",
+    "set_num_threads",
+    "slic",
+    "superpixel_stats",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"compat", "images", "ops", "reference"}:
+        import importlib
+
+        return importlib.import_module(f"pyseg.{name}")
+    raise AttributeError(f"module 'pyseg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

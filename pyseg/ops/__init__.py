@@ -1,0 +1,8 @@
+"""The functional API: one module an op, each with the checks, the choice of library by array type, and the fake kernel."""
+
+from __future__ import annotations
+
+from pyseg.ops.slic import slic, slic_batch
+from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
+
+__all__ = ["SuperpixelStats", "slic", "slic_batch", "superpixel_stats"]

@@ -1,0 +1,31 @@
+"""Fake kernels: what torch.compile and torch.export need to know of an op's result. Imported once the library is loaded."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+@torch.library.register_fake("pyseg::slic")
+def _slic(
+    image: Tensor,
+    n_segments: int,
+    compactness: float,
+    max_iter: int,
+    tol: float,
+    sigma: list[float],
+    to_lab: bool,
+    slic_zero: bool,
+    enforce_connectivity: bool,
+    min_size_factor: float,
+    start_label: int,
+    mask: Tensor | None,
+    spacing: list[float],
+    initial_centers: Tensor | None,
+    spatial_dims: int,
+) -> tuple[Tensor, Tensor]:
+    torch._check(
+        image.dim() == 2 + spatial_dims, lambda: f"slic: image must have {2 + spatial_dims} dimensions, got {image.dim()}"
+    )
+    labels = image.new_empty([image.shape[0], *image.shape[2:]], dtype=torch.int32)
+    return labels, image.new_empty([image.shape[0]], dtype=torch.int64)
