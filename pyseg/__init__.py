@@ -5,8 +5,8 @@
 >>> labels.shape, labels.dtype, int(labels.max())
 ((64, 64), dtype('int32'), 15)
 
-Functions take NumPy, CuPy and torch arrays, and give back the kind they were given. torch is imported only where a tensor
-comes in.
+Functions take NumPy, CuPy and torch arrays, and give back the kind they were given. torch is imported only where a
+tensor comes in.
 """
 
 from __future__ import annotations

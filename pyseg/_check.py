@@ -47,7 +47,7 @@ def flag(op: str, name: str, value: Any) -> bool:
 
 
 def per_axis(op: str, name: str, value: float | Sequence[float], dims: int, missing: float) -> list[float]:
-    """One number for all ``dims`` axes, or one each; returned as three values (z, y, x), ``missing`` for an absent z."""
+    """One number for all ``dims`` axes, or one each; as three values (z, y, x), ``missing`` for an absent z."""
     if isinstance(value, (str, bytes)):
         raise TypeError(f"{op}: {name} must be a number or {dims} numbers, got {value!r}")
     try:

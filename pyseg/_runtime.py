@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import platform
@@ -74,7 +75,7 @@ def torch_ops() -> Any:
         _torch_reason = "libpyseg_torch.so was not built"
         raise ImportError(f"pyseg's torch library could not be loaded: {_torch_reason}")
     try:
-        torch.ops.load_library(str(path))
+        torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
     except OSError as error:
         _torch_reason = str(error)
         raise ImportError(f"pyseg's torch library needs torch >= 2.10, here is {torch.__version__}: {error}") from error
@@ -96,7 +97,7 @@ def _load_cuda() -> str:
     if path is None:
         return "libpyseg_torch_cuda.so was not built"
     try:
-        torch.ops.load_library(str(path))
+        torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
     except OSError as error:
         return str(error)
     return ""
@@ -127,10 +128,8 @@ def info() -> dict[str, Any]:
         except PackageNotFoundError:
             packages[name] = None
     if packages["torch"] is not None:
-        try:
+        with contextlib.suppress(ImportError):
             torch_ops()
-        except ImportError:
-            pass
     cuda_loaded = _torch_ops is not None and not _cuda_reason
     return {
         "pyseg": __version__,

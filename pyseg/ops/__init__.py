@@ -1,4 +1,4 @@
-"""The functional API: one module an op, each with the checks, the choice of library by array type, and the fake kernel."""
+"""The functional API: one module an op, each with its checks and the choice of library by the kind of array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fake kernels: what torch.compile and torch.export need to know of an op's result. Imported once the library is loaded."""
+"""Fake kernels: what torch.compile and torch.export need to know of an op's result. Imported with the library."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-@torch.library.register_fake("pyseg::slic")
+@torch.library.register_fake("pyseg::slic")  # type: ignore[untyped-decorator]
 def _slic(
     image: Tensor,
     n_segments: int,
@@ -24,8 +24,7 @@ def _slic(
     initial_centers: Tensor | None,
     spatial_dims: int,
 ) -> tuple[Tensor, Tensor]:
-    torch._check(
-        image.dim() == 2 + spatial_dims, lambda: f"slic: image must have {2 + spatial_dims} dimensions, got {image.dim()}"
-    )
+    if image.dim() != 2 + spatial_dims:
+        raise ValueError(f"slic: image must have {2 + spatial_dims} dimensions, got {image.dim()}")
     labels = image.new_empty([image.shape[0], *image.shape[2:]], dtype=torch.int32)
     return labels, image.new_empty([image.shape[0]], dtype=torch.int64)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, overload
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyseg import _runtime
 from pyseg._arrays import Array, is_cupy, is_torch, to_numpy
 from pyseg._check import flag, integer, per_axis, real
-from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
+from pyseg.ops.superpixel_stats import superpixel_stats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +97,8 @@ def _centers(centers: Any, dims: int, channels: int) -> NDArray[np.float64]:
     array, _ = to_numpy("slic", "initial_centers", centers)
     if array.ndim != 2 or array.shape[1] not in (dims, dims + channels) or array.shape[0] == 0:
         raise ValueError(
-            f"slic: initial_centers must be [K, {dims}] or [K, {dims + channels}] (position, then colour), got {list(array.shape)}"
+            f"slic: initial_centers must be [K, {dims}] or [K, {dims + channels}] (position, then colour), "
+            f"got {list(array.shape)}"
         )
     if array.dtype.kind not in "fiu":
         raise TypeError(f"slic: initial_centers must be numbers, got {array.dtype}")
@@ -106,20 +107,23 @@ def _centers(centers: Any, dims: int, channels: int) -> NDArray[np.float64]:
     return wide
 
 
-def _on_numpy(image: NDArray[Any], axes: list[int], axis: int | None, o: _Options, mask: Any, centers: Any) -> tuple[NDArray[np.int32], int]:
+def _on_numpy(
+    image: NDArray[Any], axes: list[int], axis: int | None, o: _Options, mask: Any, centers: Any
+) -> tuple[NDArray[np.int32], int]:
     if image.dtype.name not in _DTYPES:
         raise TypeError(f"slic: image must be one of {', '.join(_DTYPES)}, got {image.dtype}")
     if mask is not None:
         mask, _ = to_numpy("slic", "mask", mask)
         if mask.shape != tuple(image.shape[d] for d in axes):
-            raise ValueError(f"slic: mask must be {[image.shape[d] for d in axes]} as the image, got {list(mask.shape)}")
+            spatial = [image.shape[d] for d in axes]
+            raise ValueError(f"slic: mask must be {spatial} as the image, got {list(mask.shape)}")
         mask = mask.astype(bool, copy=False)
     all_axes = [-1] * (3 - len(axes)) + axes + [-1 if axis is None else axis]
-    labels, count = _runtime.native().slic(
+    result: tuple[NDArray[np.int32], int] = _runtime.native().slic(
         image, all_axes, o.n_segments, o.compactness, o.max_iter, o.tol, o.sigma, o.to_lab, o.slic_zero,
         o.enforce_connectivity, o.min_size_factor, o.start_label, mask, o.spacing, centers,
     )  # fmt: skip
-    return labels, count
+    return result
 
 
 def _cuda_covers(dtype: str, channels: int, o: _Options, mask: Any) -> bool:
@@ -152,10 +156,6 @@ def _on_torch(batch: Tensor, o: _Options, mask: Tensor | None, centers: Tensor |
     return labels.to(device), count.to(device)
 
 
-@overload
-def slic(image: NDArray[Any], n_segments: int = ..., compactness: float = ..., max_iter: int = ...) -> NDArray[np.int32]: ...
-@overload
-def slic(image: Array, n_segments: int = ..., compactness: float = ..., max_iter: int = ..., **options: Any) -> Any: ...
 def slic(
     image: Array,
     n_segments: int = 100,
@@ -177,33 +177,36 @@ def slic(
 ) -> Any:
     """SLIC superpixels: k-means in colour and space, each pixel searched in a 2S x 2S window only.
 
-    Labels are dense (``start_label``, ``start_label`` + 1, ...), each is one 4-connected component (6-connected in a volume),
-    and they are bit-identical for any number of threads, any instruction set, and for NumPy and torch.
+    Labels are dense (``start_label``, ``start_label`` + 1, ...), each is one 4-connected component (6-connected in a
+    volume), and they are bit-identical for any number of threads, any instruction set, and for NumPy and torch.
 
     Args:
-        image: [H, W], [H, W, C], or a volume [D, H, W, C] ([D, H, W] with ``channel_axis=None``); uint8, uint16, float16,
-            float32 or float64 (floats in [0, 1]); any strides; NumPy, CuPy, torch, or anything with ``__dlpack__``.
-        n_segments: about how many superpixels; the seeds' grid has the nearest whole number of rows and columns. At or above
-            the number of pixels, every pixel is its own.
-        compactness: weight of space against colour (m of the paper), in units of CIELAB. 1 follows colour, 100 makes squares.
+        image: [H, W], [H, W, C], or a volume [D, H, W, C] ([D, H, W] with ``channel_axis=None``); uint8, uint16,
+            float16, float32 or float64 (floats in [0, 1]); any strides; NumPy, CuPy, torch, or anything with
+            ``__dlpack__``.
+        n_segments: about how many superpixels; the seeds' grid has the nearest whole number of rows and columns. At
+            or above the number of pixels, every pixel is its own.
+        compactness: weight of space against colour (m of the paper), in units of CIELAB. 1 follows colour, 100 makes
+            squares.
         max_iter: passes of assignment and update.
-        tol: stop when the centres move less than this on average, in pixels; passes then look at every row of the image.
-            None: exactly ``max_iter`` passes, each on every fourth row where superpixels are large enough for that.
+        tol: stop when the centres move less than this on average, in pixels; passes then look at every row of the
+            image. None: exactly ``max_iter`` passes, each on every fourth row where superpixels are large enough for
+            that.
         sigma: Gaussian smoothing beforehand, in pixels; one number, or one an axis.
-        convert2lab: convert RGB to CIELAB. None: where there are 3 channels. Without it, the range of an integer type (of a
-            float: 0 to 1) weighs as 0 to 100, L's range, so that ``compactness`` means the same.
+        convert2lab: convert RGB to CIELAB. None: where there are 3 channels. Without it, the range of an integer type
+            (of a float: 0 to 1) weighs as 0 to 100, L's range, so that ``compactness`` means the same.
         slic_zero: SLICO: compactness adapts to each superpixel's own contrast; ``compactness`` is where it starts.
-        enforce_connectivity: join components smaller than ``min_size_factor`` times the mean area to the neighbour of nearest
-            colour. False: labels are the raw clusters, of any number of components.
+        enforce_connectivity: join components smaller than ``min_size_factor`` times the mean area to the neighbour of
+            nearest colour. False: labels are the raw clusters, of any number of components.
         min_size_factor: see ``enforce_connectivity``.
         start_label: the first label.
         mask: bool, the image's shape without channels: superpixels inside it only (maskSLIC); outside, the label is
             ``start_label - 1``.
         spacing: size of a pixel along each axis, for volumes of unequal resolution.
         channel_axis: which axis holds the channels; None for none. A 2-D array never has channels.
-        initial_centers: warm start, for video or a second run: [K, 2] positions (y, x) in pixels ([K, 3] z, y, x in a volume),
-            or [K, 2 + C] with the colours after them (CIELAB, or 0 to 100); replaces the grid. ``stats.initial_centers``
-            of an earlier call is one.
+        initial_centers: warm start, for video or a second run: [K, 2] positions (y, x) in pixels ([K, 3] z, y, x in a
+            volume), or [K, 2 + C] with the colours after them (CIELAB, or 0 to 100); replaces the grid.
+            ``stats.initial_centers`` of an earlier call is one.
         return_stats: also return :class:`~pyseg.SuperpixelStats`.
 
     Returns:
@@ -214,15 +217,15 @@ def slic(
         ValueError: a value out of range, an empty image, NaN or infinite pixels, a mask of another shape.
         TypeError: an unsupported dtype or kind of argument.
 
-    On a GPU (torch CUDA, CuPy), 8-bit images of up to 3 channels run there; other inputs are computed on the CPU and given back
-    on the device.
+    On a GPU (torch CUDA, CuPy), 8-bit images of up to 3 channels run there; other inputs are computed on the CPU and
+    given back on the device.
     """
     axes, axis = _axes(_shape(image), channel_axis)
     shape = _shape(image)
     channels = 1 if axis is None else shape[axis]
     options = _options(
-        len(axes), channels, n_segments, compactness, max_iter, tol, sigma, convert2lab, slic_zero, enforce_connectivity,
-        min_size_factor, start_label, spacing,
+        len(axes), channels, n_segments, compactness, max_iter, tol, sigma, convert2lab, slic_zero,
+        enforce_connectivity, min_size_factor, start_label, spacing,
     )  # fmt: skip
     wide = None if initial_centers is None else _centers(initial_centers, len(axes), channels)
     if is_torch(image):
@@ -236,7 +239,12 @@ def slic(
     if not flag("slic", "return_stats", return_stats):
         return labels
     stats = superpixel_stats(
-        labels, image, n=int(count), start_label=options.start_label, channel_axis=channel_axis, convert2lab=options.to_lab
+        labels,
+        image,
+        n=int(count),
+        start_label=options.start_label,
+        channel_axis=channel_axis,
+        convert2lab=options.to_lab,
     )
     return labels, stats
 
@@ -247,7 +255,9 @@ def _shape(image: Any) -> tuple[int, ...]:
     return tuple(image.shape)
 
 
-def _slic_tensor(image: Tensor, axis: int | None, o: _Options, mask: Any, wide: NDArray[np.float64] | None) -> tuple[Any, Any]:
+def _slic_tensor(
+    image: Tensor, axis: int | None, o: _Options, mask: Any, wide: NDArray[np.float64] | None
+) -> tuple[Any, Any]:
     import torch
 
     batch = (image.unsqueeze(0) if axis is None else image.movedim(axis, 0)).unsqueeze(0)
@@ -260,7 +270,9 @@ def _slic_tensor(image: Tensor, axis: int | None, o: _Options, mask: Any, wide: 
     return labels.squeeze(0), count.squeeze(0)
 
 
-def _slic_cupy(image: Any, axes: list[int], axis: int | None, o: _Options, mask: Any, wide: NDArray[np.float64] | None) -> tuple[Any, int]:
+def _slic_cupy(
+    image: Any, axes: list[int], axis: int | None, o: _Options, mask: Any, wide: NDArray[np.float64] | None
+) -> tuple[Any, Any]:
     import cupy
 
     library = _runtime.native_cuda()
@@ -317,7 +329,8 @@ def slic_batch(
         import torch
 
         if initial_centers.dim() != 3 or initial_centers.shape[0] != images.shape[0]:
-            raise ValueError(f"slic_batch: initial_centers must be [B, K, 2 or 2 + C], got {list(initial_centers.shape)}")
+            shape = list(initial_centers.shape)
+            raise ValueError(f"slic_batch: initial_centers must be [B, K, 2] or [B, K, 2 + C], got {shape}")
         wide = [_centers(c, options.dims, images.shape[1]) for c in initial_centers]
         initial_centers = torch.from_numpy(np.stack(wide)) if wide else torch.zeros(0, 1, 3, dtype=torch.float64)
-    return _on_torch(images, replace(options), masks, initial_centers)
+    return _on_torch(images, options, masks, initial_centers)

@@ -91,7 +91,10 @@ def superpixel_stats(
         axis, spatial = -1, list(range(dims))
     else:
         if channel_axis is None or image_array.ndim != dims + 1:
-            raise ValueError(f"{op}: image must have the labels' shape {list(label_array.shape)} and at most one axis more")
+            shape = list(label_array.shape)
+            raise ValueError(
+                f"{op}: image must have the labels' shape {shape}, and channels, got {list(image_array.shape)}"
+            )
         axis = integer(op, "channel_axis", channel_axis, -dims - 1, dims) % (dims + 1)
         spatial = [d for d in range(dims + 1) if d != axis]
     if tuple(image_array.shape[d] for d in spatial) != label_array.shape:
