@@ -47,17 +47,18 @@ void Components::offer(std::int32_t node, std::int32_t target, std::uint64_t key
   best_.get()[node] = target;
 }
 
-// Which nodes of a tile touch: bit b of touches[a], for the small ones among up to 64 nodes.
-void Components::touching(std::int64_t tile, const TileBits bits, const std::uint8_t* small,
+// Which nodes of a tile touch: bit b of touches[a], where a or b is small; `marked` are the pixels of small ones.
+void Components::touching(std::int64_t tile, const TileBits inside, const TileBits marked,
                           std::uint64_t* touches) const {
-  const int side = grid_.tile, words = side * side / 64, count = tile_counts_.get()[tile];
+  const int side = grid_.tile;
   const std::uint64_t first_column = side == 16 ? 0x0001000100010001u : 0x0101010101010101u;
   const std::uint8_t* node = nodes(tile);
-  std::uint64_t in[5] = {}, same_left[4], same_up[4], marked[5] = {};
-  for (int r = 0; r < side; ++r) in[1 + r * side / 64] |= std::uint64_t{bits[r]} << (r * side % 64);
+  std::uint64_t in[5] = {}, small[5] = {}, same_left[4], same_up[4];
+  for (int r = 0; r < side; ++r) {
+    in[1 + r * side / 64] |= std::uint64_t{inside[r]} << (r * side % 64);
+    small[1 + r * side / 64] |= std::uint64_t{marked[r]} << (r * side % 64);
+  }
   tile_kernels().compare(node, side, same_left, same_up);
-  tile_kernels().select(node, side * side, small, count, marked + 1);
-  std::memset(touches, 0, static_cast<std::size_t>(count) * sizeof(std::uint64_t));
   const auto mark = [&](std::uint64_t pairs, int w, int back) {
     for (; pairs != 0; pairs &= pairs - 1) {
       const int i = 64 * w + __builtin_ctzll(pairs), a = node[i - back], b = node[i];
@@ -65,78 +66,53 @@ void Components::touching(std::int64_t tile, const TileBits bits, const std::uin
       touches[b] |= std::uint64_t{1} << a;
     }
   };
-  for (int w = 0; w < words; ++w) {
+  for (int w = 0; w < side * side / 64; ++w) {
     const auto above = [&](const std::uint64_t* x) { return x[w + 1] << side | x[w] >> (64 - side); };
     const std::uint64_t here = in[w + 1], left = here << 1 & ~first_column;
-    mark(~same_left[w] & here & left & (marked[w + 1] | marked[w + 1] << 1), w, 1);
-    mark(~same_up[w] & here & above(in) & (marked[w + 1] | above(marked)), w, side);
+    mark(~same_left[w] & here & left & (small[w + 1] | small[w + 1] << 1), w, 1);
+    mark(~same_up[w] & here & above(in) & (small[w + 1] | above(small)), w, side);
   }
 }
 
-// Offers the small nodes of a row of tiles their kept neighbours, and lists their small ones.
-void Components::look_around(std::int64_t row, std::int64_t min_size, const Colors& colors, Found& found) {
-  const int side = grid_.tile;
-  const std::int32_t *parent = parent_.get(), *size = size_.get();
-  for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) {
-    const std::int64_t tile = row * grid_.tiles_x + tx;
-    const int count = tile_counts_.get()[tile];
-    const std::int32_t first_node = base(tile);
-    std::uint8_t small[256];
-    bool any = false;
-    for (int i = 0; i < count; ++i) {
-      small[i] = size[parent[first_node + i]] < min_size;
-      any |= small[i] != 0;
-    }
-    if (!any) continue;
-    for (int i = 0; i < count; ++i) {
-      if (!small[i]) continue;
-      key_.get()[first_node + i] = ~std::uint64_t{0};
-      best_.get()[first_node + i] = -1;
-      if (parent[first_node + i] != first_node + i) found.fragments.push_back(first_node + i);
-    }
-    const auto meet = [&](int a, std::int32_t neighbour) {
-      const std::int32_t root = parent[first_node + a], other = parent[neighbour];
-      if (root == other) return;
-      if (size[other] >= min_size) offer(first_node + a, other, colors);
-      else found.edges.push_back({root, other});
-    };
-    TileBits in;
-    inside_of(row, tx, in);
-    if (count <= 64) {
-      std::uint64_t touches[64];
-      touching(tile, in, small, touches);
-      for (int a = 0; a < count; ++a)
-        if (small[a])
-          for (std::uint64_t t = touches[a]; t != 0; t &= t - 1) meet(a, first_node + __builtin_ctzll(t));
-    } else {
-      for (int i = 0; i < side * side; ++i) {
-        const int x = i % side, r = i / side;
-        const auto both = [&](int j) {
-          const int a = nodes(tile)[i], b = nodes(tile)[j];
-          if (a == b || !(in[j / side] >> (j % side) & 1)) return;
-          if (small[a]) meet(a, first_node + b);
-          if (small[b]) meet(b, first_node + a);
-        };
-        if (!(in[r] >> x & 1)) continue;
-        if (x > 0) both(i - 1);
-        if (r > 0) both(i - side);
-      }
-    }
-    look_across(row, tx, in, small, meet);
-  }
-}
-
-// The seams of a tile: calls meet(node of the tile, node beyond) for its small nodes.
+// Calls meet(small node, neighbour) for the nodes of a tile that touch, each pair once where the tile has up to 64
+// nodes.
 template <typename Meet>
-void Components::look_across(std::int64_t row, std::int64_t tx, const TileBits in, const std::uint8_t* small,
+void Components::look_inside(std::int64_t tile, const TileBits in, const TileBits marked, const std::uint8_t* small,
                              Meet meet) const {
+  const int side = grid_.tile, count = tile_counts_.get()[tile];
+  if (count <= 64) {
+    std::uint64_t touches[64] = {};
+    touching(tile, in, marked, touches);
+    for (int a = 0; a < count; ++a)
+      if (small[a])
+        for (std::uint64_t t = touches[a]; t != 0; t &= t - 1) meet(a, base(tile) + __builtin_ctzll(t));
+    return;
+  }
+  const std::uint8_t* node = nodes(tile);
+  const auto both = [&](int i, int j) {
+    const int a = node[i], b = node[j];
+    if (a == b) return;
+    if (small[a]) meet(a, base(tile) + b);
+    if (small[b]) meet(b, base(tile) + a);
+  };
+  for (int r = 0; r < side; ++r)
+    for (unsigned bits = in[r]; bits != 0; bits &= bits - 1) {
+      const int x = __builtin_ctz(bits), i = r * side + x;
+      if (x > 0 && (in[r] >> (x - 1) & 1)) both(i, i - 1);
+      if (r > 0 && (in[r - 1] >> x & 1)) both(i, i - side);
+    }
+}
+
+// Calls meet(small node of the tile, node beyond a seam).
+template <typename Meet>
+void Components::look_across(std::int64_t row, std::int64_t tx, const TileBits marked, Meet meet) const {
   const int side = grid_.tile;
   const std::int64_t tile = row * grid_.tiles_x + tx, ty = row % grid_.tiles_y;
   const auto seam = [&](std::int64_t other, int a0, int b0, int step, unsigned both) {
     int last_a = -1, last_b = -1;
     for (; both != 0; both &= both - 1) {
       const int i = __builtin_ctz(both) * step, a = nodes(tile)[a0 + i], b = nodes(other)[b0 + i];
-      if (!small[a] || (a == last_a && b == last_b)) continue;
+      if (a == last_a && b == last_b) continue;
       meet(last_a = a, base(other) + (last_b = b));
     }
   };
@@ -146,23 +122,58 @@ void Components::look_across(std::int64_t row, std::int64_t tx, const TileBits i
     return c;
   };
   TileBits beyond;
+  std::memset(beyond, 0xFF, sizeof beyond);  // without a mask, what a pixel inside touches is inside
   for (const int step : {-1, 1}) {
-    const bool back = step < 0;
+    const int here = step < 0 ? 0 : side - 1, there = side - 1 - here;
     if (tx + step >= 0 && tx + step < grid_.tiles_x) {
-      const int here = back ? 0 : side - 1, there = side - 1 - here;
-      inside_of(row, tx + step, beyond);
-      seam(tile + step, here, there, side, column(in, here) & column(beyond, there));
+      if (masked_) inside_of(row, tx + step, beyond);
+      if (const unsigned c = column(marked, here)) seam(tile + step, here, there, side, c & column(beyond, there));
     }
     if (ty + step >= 0 && ty + step < grid_.tiles_y) {
-      const int here = back ? 0 : side - 1, there = side - 1 - here;
-      inside_of(row + step, tx, beyond);
-      seam(tile + step * grid_.tiles_x, here * side, there * side, 1, in[here] & beyond[there]);
+      if (masked_) inside_of(row + step, tx, beyond);
+      seam(tile + step * grid_.tiles_x, here * side, there * side, 1, marked[here] & beyond[there]);
     }
     const std::int64_t slice = row + step * grid_.tiles_y;
     if (slice < 0 || slice >= grid_.rows()) continue;
-    inside_of(slice, tx, beyond);
+    if (masked_) inside_of(slice, tx, beyond);
     for (int r = 0; r < side; ++r)
-      seam(tile + step * grid_.tiles_y * grid_.tiles_x, r * side, r * side, 1, in[r] & beyond[r]);
+      seam(tile + step * grid_.tiles_y * grid_.tiles_x, r * side, r * side, 1, marked[r] & beyond[r]);
+  }
+}
+
+// Offers the small nodes of a row of tiles their kept neighbours; lists the small neighbours of those that have none.
+void Components::look_around(std::int64_t row, std::int64_t min_size, const Colors& colors, Found& found) {
+  const std::int32_t *parent = parent_.get(), *size = size_.get();
+  for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) {
+    const std::int64_t tile = row * grid_.tiles_x + tx;
+    const int count = tile_counts_.get()[tile];
+    const std::int32_t first_node = base(tile);
+    std::uint8_t small[256];
+    bool any = false;
+    for (int i = 0; i < count; ++i) {
+      const std::int32_t node = first_node + i;
+      small[i] = size[parent[node]] < min_size;
+      if (!small[i]) continue;
+      any = true;
+      key_.get()[node] = ~std::uint64_t{0};
+      best_.get()[node] = -1;
+      if (parent[node] != node) found.fragments.push_back(node);
+    }
+    if (!any) continue;
+    found.later.clear();
+    const auto meet = [&](int a, std::int32_t neighbour) {
+      const std::int32_t other = parent[neighbour];
+      if (size[other] >= min_size) offer(first_node + a, other, colors);
+      else if (other != parent[first_node + a]) found.later.push_back({first_node + a, other});
+    };
+    TileBits in, marked;
+    inside_of(row, tx, in);
+    tile_kernels().select(nodes(tile), grid_.tile, small, count, marked);
+    for (int r = 0; r < grid_.tile; ++r) marked[r] &= in[r];
+    look_inside(tile, in, marked, small, meet);
+    look_across(row, tx, marked, meet);
+    for (const Edge& e : found.later)
+      if (best_.get()[e.small] < 0) found.edges.push_back({parent[e.small], e.other});
   }
 }
 
@@ -197,9 +208,10 @@ void Components::absorb(const Executor& exec, std::int64_t min_size, const Color
       any = true;
     }
     if (!any) keep_largest(open);
-    for (const Edge& e : open)
+    std::erase_if(open, [&](const Edge& e) {
       if (best[e.small] >= 0) target[e.small] = best[e.small];
-    std::erase_if(open, settled);
+      return settled(e);
+    });
   }
   each_node([&](std::int32_t node) {  // an island of the mask that is one small component touches nothing
     if (parent_.get()[node] == node && target[node] < 0) target[node] = node;

@@ -6,77 +6,6 @@
 #include "connectivity/tile.h"
 
 namespace pyseg::connectivity {
-namespace {
-
-// Components of one tile, from its rows' bits.
-struct TileParts {
-  std::uint8_t parent[257];
-  std::int32_t size[257];
-  std::uint8_t at[257];  // first pixel
-  int count = 0;
-
-  std::uint8_t find(std::uint8_t i) const {
-    while (parent[i] != i) i = parent[i];
-    return i;
-  }
-  void unite(std::uint8_t a, std::uint8_t b) {
-    a = find(a);
-    b = find(b);
-    if (a < b) parent[b] = a;
-    else parent[a] = b;
-  }
-};
-
-// Labels the tile's runs in raster order. A run takes the label above its first touching pixel, or a new one, without a
-// branch; that it touches further runs above is rare, and only then labels are united.
-void label_runs(const std::uint16_t* inside, const std::uint16_t* left, const std::uint16_t* up, int tile,
-                TileParts& parts, std::uint8_t* out) {
-  const int shift = tile == 16 ? 4 : 3;
-  std::uint32_t link[16], stops[16];
-  std::uint64_t starts[4] = {};
-  for (int r = 0; r < tile; ++r) {
-    const unsigned in = inside[r], first = in & ~(left[r] & (in << 1));
-    stops[r] = first | (~in & 0xFFFFu) | 1u << tile;
-    link[r] = r > 0 ? up[r] & in & inside[r - 1] : 0;
-    starts[(r << shift) / 64] |= static_cast<std::uint64_t>(first) << ((r << shift) % 64);
-  }
-  for (int w = 0; w < tile * tile / 64; ++w)
-    for (std::uint64_t s = starts[w]; s != 0; s &= s - 1) {
-      const int i = 64 * w + __builtin_ctzll(s), r = i >> shift, begin = i & (tile - 1);
-      const int length = __builtin_ctz(stops[r] >> (begin + 1)) + 1;
-      const unsigned touch = link[r] >> begin & ((1u << length) - 1);
-      const int at = __builtin_ctz(touch | 1u << length);  // the first touching pixel, counted from `begin`
-      const std::uint8_t* above = out + i - tile;
-      const bool fresh = touch == 0;
-      const int label = fresh ? parts.count : above[at];
-      parts.parent[parts.count] = static_cast<std::uint8_t>(parts.count);
-      parts.at[parts.count] = static_cast<std::uint8_t>(i);
-      parts.size[parts.count] = 0;
-      parts.count += fresh;
-      parts.size[label] += length;
-      std::memset(out + i, label, 16);  // what runs over is painted by the next run
-      if (fresh) continue;
-      const std::uint32_t stops_above = stops[r - 1] >> begin;
-      for (int x = at;;) {
-        x += __builtin_ctz(stops_above >> (x + 1)) + 1;
-        const unsigned rest = x < 16 ? touch >> x << x : 0;
-        if (rest == 0) break;
-        x = __builtin_ctz(rest);
-        parts.unite(static_cast<std::uint8_t>(label), above[x]);
-      }
-    }
-}
-
-// From 64-bit words in raster order to one word a row.
-void rows_of(const std::uint64_t* words, int tile, std::uint16_t* rows) {
-  if (tile == 16) {
-    std::memcpy(rows, words, 32);
-    return;
-  }
-  for (int r = 0; r < 8; ++r) rows[r] = static_cast<std::uint16_t>(words[0] >> (8 * r) & 0xFF);
-}
-
-}  // namespace
 
 void Components::begin(const Grid& grid, bool masked) {
   grid_ = grid;
@@ -107,16 +36,13 @@ void Components::add(std::int64_t row, std::int64_t tx, const std::uint8_t* plac
   const std::int64_t tile = row * grid_.tiles_x + tx;
   const auto& kernels = tile_kernels();
   if (masked_) std::memcpy(inside_.get() + tile * 16, inside, sizeof(TileBits));
-  TileBits in, left, up;
+  TileBits in;
   inside_of(row, tx, in);
-  std::uint64_t same_left[4], same_up[4];
-  kernels.compare(place, grid_.tile, same_left, same_up);
-  rows_of(same_left, grid_.tile, left);
-  rows_of(same_up, grid_.tile, up);
-
   TileParts parts;
-  std::uint8_t buffer[16 + 256 + 16] = {}, *painted = buffer + 16;
-  label_runs(in, left, up, grid_.tile, parts, painted);
+  std::uint8_t buffer[16 + 256 + 16], *painted = buffer + 16;
+  if (masked_ || in[grid_.tile - 1] != (1u << grid_.tile) - 1)
+    std::memset(buffer, 0, sizeof buffer);  // gaps stay unpainted
+  kernels.label(place, in, grid_.tile, parts, painted);
 
   const std::int32_t first_node =
       static_cast<std::int32_t>(row * grid_.tiles_x * grid_.area()) + row_counts_.get()[row];

@@ -83,7 +83,7 @@ class Components {
   // neighbours.
   struct Found {
     std::vector<std::int32_t> fragments;
-    std::vector<Edge> edges;
+    std::vector<Edge> edges, later;
   };
 
   void inside_of(std::int64_t row, std::int64_t tx, TileBits bits) const;
@@ -98,10 +98,13 @@ class Components {
   void measure();
   void offer(std::int32_t node, std::int32_t target, const Colors& colors);
   void offer(std::int32_t node, std::int32_t target, std::uint64_t key);
-  void touching(std::int64_t tile, const TileBits bits, const std::uint8_t* small, std::uint64_t* touches) const;
-  void look_around(std::int64_t row, std::int64_t min_size, const Colors& colors, Found& found);
+  void touching(std::int64_t tile, const TileBits inside, const TileBits marked, std::uint64_t* touches) const;
   template <typename Meet>
-  void look_across(std::int64_t row, std::int64_t tx, const TileBits in, const std::uint8_t* small, Meet meet) const;
+  void look_inside(std::int64_t tile, const TileBits in, const TileBits marked, const std::uint8_t* small,
+                   Meet meet) const;
+  template <typename Meet>
+  void look_across(std::int64_t row, std::int64_t tx, const TileBits marked, Meet meet) const;
+  void look_around(std::int64_t row, std::int64_t min_size, const Colors& colors, Found& found);
   void absorb(const Executor& exec, std::int64_t min_size, const Colors& colors);
   void keep_largest(const std::vector<Edge>& edges);
   std::int64_t number(std::int64_t clusters);

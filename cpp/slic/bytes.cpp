@@ -39,8 +39,11 @@ class BytePath {
                    const Executor& exec);
 
  private:
-  void load(const ImageView& image, bool to_lab, const Executor& exec);
+  void load(const ImageView& image, const Options& options, const Executor& exec);
   void load_row(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* lines, std::int64_t padded);
+  void load_smooth(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* raw, std::uint8_t* lines,
+                   std::int64_t padded);
+  void scatter(const std::uint8_t* lines, std::int64_t padded, std::int64_t y);
   std::size_t offset(std::int64_t x, std::int64_t y) const;
   void seed(const Seeds& seeds, const Executor& exec);
   void warm_start(const Options& options);
@@ -76,7 +79,7 @@ std::size_t BytePath::offset(std::int64_t x, std::int64_t y) const {
                                   (x & (t - 1)));
 }
 
-// One row of pixels: three lines of bytes.
+// One row of pixels: three lines of bytes, `padded` apart.
 void BytePath::load_row(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* lines, std::int64_t padded) {
   const auto* in = reinterpret_cast<const std::uint8_t*>(image.row(0, y));
   const std::int64_t step = image.stride[2], channel = image.stride[3];
@@ -90,24 +93,55 @@ void BytePath::load_row(const ImageView& image, bool to_lab, std::int64_t y, std
       lines[c * padded + x] = static_cast<std::uint8_t>((in[c * channel + x * step] * 200 + 127) / 255);
 }
 
-void BytePath::load(const ImageView& image, bool to_lab, const Executor& exec) {
-  const std::int64_t t = grid_.tile, padded = (grid_.width + 63) / 64 * 64;
-  std::uint8_t* planes = planes_.take(grid_.tiles_x * grid_.tiles_y * 3 * t * t);
+// As load_row(), smoothed along the row; pixels beyond the ends repeat the last.
+void BytePath::load_smooth(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* raw, std::uint8_t* lines,
+                           std::int64_t padded) {
+  const std::int64_t w = grid_.width;
+  load_row(image, to_lab, y, raw, padded);
+  for (std::int64_t c = 0; c < 3; ++c) {
+    std::uint8_t* line = raw + c * padded;
+    line[-1] = line[0];
+    line[w] = line[w - 1];
+    kernels_->binomial(line - 1, line, line + 1, w, lines + c * padded);
+  }
+}
+
+void BytePath::scatter(const std::uint8_t* lines, std::int64_t padded, std::int64_t y) {
+  const std::int64_t t = grid_.tile;
+  for (std::int64_t c = 0; c < 3; ++c) {
+    std::uint8_t* out = planes_.get() + offset(0, y) + c * t * t;
+    const std::uint8_t* line = lines + c * padded;
+    if (t == 16)
+      for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) std::memcpy(out + tx * 3 * 256, line + tx * 16, 16);
+    else
+      for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) std::memcpy(out + tx * 3 * 64, line + tx * 8, 8);
+  }
+}
+
+void BytePath::load(const ImageView& image, const Options& options, const Executor& exec) {
+  const std::int64_t t = grid_.tile, h = grid_.height, padded = (grid_.width + 63) / 64 * 64 + 128;
+  planes_.take(grid_.tiles_x * grid_.tiles_y * 3 * t * t);
   const std::int64_t chunks = static_cast<std::int64_t>(rows_.size());
   exec.each(chunks, [&](std::int64_t chunk) {
-    std::uint8_t* lines = rows_[static_cast<std::size_t>(chunk)].lines.get();
-    std::memset(lines, 0, static_cast<std::size_t>(3 * padded));
-    const std::int64_t end = grid_.tiles_y * t * (chunk + 1) / chunks;
-    for (std::int64_t y = grid_.tiles_y * t * chunk / chunks; y < end; ++y) {
-      if (y < grid_.height) load_row(image, to_lab, y, lines, padded);
-      for (std::int64_t c = 0; c < 3; ++c) {
-        std::uint8_t* out = planes + offset(0, y) + c * t * t;
-        const std::uint8_t* line = lines + c * padded;
-        if (t == 16)
-          for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) std::memcpy(out + tx * 3 * 256, line + tx * 16, 16);
-        else
-          for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) std::memcpy(out + tx * 3 * 64, line + tx * 8, 8);
+    // Lines of three channels: raw, three smoothed along the row, the result.
+    std::uint8_t* lines = rows_[static_cast<std::size_t>(chunk)].lines.take(5 * 3 * padded + 64);
+    std::memset(lines, 0, static_cast<std::size_t>(5 * 3 * padded + 64));
+    lines += 64;
+    const auto ring = [&](std::int64_t y) { return lines + (1 + y % 3) * 3 * padded; };
+    std::uint8_t* done = lines + 4 * 3 * padded;
+    const std::int64_t begin = grid_.tiles_y * t * chunk / chunks, end = grid_.tiles_y * t * (chunk + 1) / chunks;
+    if (options.binomial() && begin < h)
+      for (std::int64_t y = std::max<std::int64_t>(0, begin - 1); y <= begin; ++y)
+        load_smooth(image, options.to_lab, y, lines, ring(y), padded);
+    for (std::int64_t y = begin; y < end; ++y) {
+      if (y < h && !options.binomial()) {
+        load_row(image, options.to_lab, y, done, padded);
+      } else if (y < h) {
+        if (y + 1 < h) load_smooth(image, options.to_lab, y + 1, lines, ring(y + 1), padded);
+        const std::uint8_t *above = ring(std::max<std::int64_t>(0, y - 1)), *below = ring(std::min(h - 1, y + 1));
+        kernels_->binomial(above, ring(y), below, 3 * padded - 128, done);
       }
+      scatter(done, padded, y);
     }
   });
 }
@@ -341,8 +375,7 @@ std::int64_t BytePath::run(const ImageView& image, const Options& options, const
   kernels_ = &byte_kernels();
   const int chunks = static_cast<int>(std::min<std::int64_t>(exec.threads(), grid_.tiles_y));
   if (static_cast<int>(rows_.size()) != chunks) rows_ = std::vector<RowScratch>(static_cast<std::size_t>(chunks));
-  for (auto& r : rows_) r.lines.take(3 * ((grid_.width + 63) / 64 * 64));
-  load(image, options.to_lab, exec);
+  load(image, options, exec);
   grid_.planes = planes_.get();
   if (options.centers != nullptr) warm_start(options);
   else seed(seeds, exec);
@@ -386,7 +419,7 @@ std::int64_t BytePath::run(const ImageView& image, const Options& options, const
 bool fits_bytes(const ImageView& image, const MaskView& mask, const Options& options, const Seeds& seeds) {
   const double s = seeds.interval;
   return image.dtype == DType::u8 && image.depth() == 1 && image.channels() <= 3 && !mask && !options.slic_zero &&
-         options.sigma == std::array<double, 3>{0, 0, 0} && options.spacing[1] == 1 && options.spacing[2] == 1 &&
+         (options.binomial() || !options.smooth()) && options.spacing[1] == 1 && options.spacing[2] == 1 &&
          options.compactness <= 32.0 && s >= 2.0 && s <= 1024.0 && options.compactness / s < 7.9;
 }
 

@@ -60,6 +60,9 @@ struct ByteGrid {
 };
 
 struct ByteKernels {
+  // out = avg(avg(a, c), b), avg rounding up: (1 2 1) / 4 for three neighbours.
+  void (*binomial)(const std::uint8_t* a, const std::uint8_t* b, const std::uint8_t* c, std::int64_t count,
+                   std::uint8_t* out);
   // Makes the view of each of centers[begin, end), and its columns' spatial terms at dx + 16 * span * k.
   void (*view)(const ByteGrid& grid, const ByteCenter* centers, std::int64_t begin, std::int64_t end, ByteView* views,
                std::uint8_t* dx);

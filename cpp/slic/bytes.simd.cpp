@@ -33,6 +33,14 @@ struct Layout<8> {
   }
 };
 
+void binomial(const std::uint8_t* a, const std::uint8_t* b, const std::uint8_t* c, std::int64_t count,
+              std::uint8_t* __restrict out) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto ends = static_cast<std::uint8_t>((a[i] + c[i] + 1) >> 1);
+    out[i] = static_cast<std::uint8_t>((ends + b[i] + 1) >> 1);
+  }
+}
+
 // Spatial terms of 16 positions start, start + 16, ... (1/16 pixel, relative to the centre).
 void spatial16(std::int32_t start, std::int32_t weight, std::uint8_t* out) {
 #if defined(__AVX2__)
@@ -204,7 +212,7 @@ void label(const ByteGrid& grid, std::int64_t tx, std::int64_t ty, const ByteRow
 }  // namespace
 
 const ByteKernels* byte_kernels() {
-  static constexpr ByteKernels kernels{view, collect, assign, label};
+  static constexpr ByteKernels kernels{binomial, view, collect, assign, label};
   return &kernels;
 }
 

@@ -36,7 +36,8 @@ void PlaneImage::load_mask(const ImageView& image, const MaskView& mask, const E
 // Separable Gaussian, truncated at 4 sigma, edges repeated.
 void PlaneImage::smooth_axis(const ImageView& image, int axis, double sigma, const Executor& exec) {
   const std::int64_t size = image.shape[static_cast<std::size_t>(axis)];
-  const auto radius = static_cast<std::int64_t>(std::min(4.0 * sigma + 0.5, 1e6));
+  // Negative: the binomial kernel.
+  const auto radius = sigma < 0 ? 1 : static_cast<std::int64_t>(std::min(4.0 * sigma + 0.5, 1e6));
   std::vector<float> kernel(static_cast<std::size_t>(2 * radius + 1));
   double total = 0;
   for (std::int64_t i = -radius; i <= radius; ++i)
@@ -44,6 +45,7 @@ void PlaneImage::smooth_axis(const ImageView& image, int axis, double sigma, con
   for (std::int64_t i = -radius; i <= radius; ++i)
     kernel[static_cast<std::size_t>(i + radius)] =
         static_cast<float>(std::exp(-0.5 * static_cast<double>(i * i) / (sigma * sigma)) / total);
+  if (sigma < 0) kernel = {0.25f, 0.5f, 0.25f};
   const std::int64_t step = axis == 0 ? height_ : 1;  // rows between neighbours along z and y
   const std::int64_t lines = channels_ * image.depth() * height_;
   const float* in = planes_.get();
@@ -69,7 +71,7 @@ void PlaneImage::smooth_axis(const ImageView& image, int axis, double sigma, con
 }
 
 void PlaneImage::smooth(const ImageView& image, const Options& options, const Executor& exec) {
-  smoothed_ = std::any_of(options.sigma.begin(), options.sigma.end(), [](double s) { return s > 0; });
+  smoothed_ = options.smooth();
   if (!smoothed_) return;
   float* out = planes_.take(channels_ * image.pixels());
   exec.each(image.depth() * height_, [&](std::int64_t i) {
@@ -82,7 +84,7 @@ void PlaneImage::smooth(const ImageView& image, const Options& options, const Ex
     }
   });
   for (int axis = 0; axis < 3; ++axis)
-    if (options.sigma[static_cast<std::size_t>(axis)] > 0)
+    if (options.sigma[static_cast<std::size_t>(axis)] != 0 && image.shape[static_cast<std::size_t>(axis)] > 1)
       smooth_axis(image, axis, options.sigma[static_cast<std::size_t>(axis)], exec);
 }
 

@@ -27,7 +27,8 @@ void check_options(const ImageView& image, const Options& o) {
   check(std::isfinite(o.min_size_factor) && o.min_size_factor >= 0,
         "slic: min_size_factor must be finite and >= 0, got ", o.min_size_factor);
   for (std::size_t d = 0; d < 3; ++d) {
-    check(std::isfinite(o.sigma[d]) && o.sigma[d] >= 0, "slic: sigma must be finite and >= 0, got ", o.sigma[d]);
+    check(std::isfinite(o.sigma[d]) && (o.sigma[d] >= 0 || o.binomial()), "slic: sigma must be finite and >= 0, got ",
+          o.sigma[d]);
     check(std::isfinite(o.spacing[d]) && o.spacing[d] > 0, "slic: spacing must be finite and > 0, got ", o.spacing[d]);
   }
   check(!o.to_lab || image.channels() == 3, "slic: convert2lab needs 3 channels, got ", image.channels());
@@ -104,6 +105,7 @@ std::int64_t slic(const ImageView& image, const MaskView& mask, const Options& o
   if (options.centers == nullptr && options.n_segments >= inside)
     return one_each(image, mask, options.start_label, labels);
   Options used = options;
+  if (mask && used.binomial()) used.sigma = {0, 0, 0};  // it would mix in what lies outside
   if (options.centers != nullptr) used.n_segments = options.n_centers;
   const Seeds seeds = seed_grid(image, used);
   if (fits_bytes(image, mask, used, seeds)) return slic_bytes(image, used, seeds, labels, exec);

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["slic", "slic_batch"]
 
 _MOST = 2**31 - 1
+_BINOMIAL = -1.0  # for sigma, to the libraries
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
 
@@ -31,7 +32,7 @@ class _Options:
     compactness: float
     max_iter: int
     tol: float
-    sigma: list[float]  # z, y, x
+    sigma: list[float]  # z, y, x; _BINOMIAL for that kernel
     to_lab: bool
     slic_zero: bool
     enforce_connectivity: bool
@@ -48,7 +49,7 @@ def _options(
     compactness: float,
     max_iter: int,
     tol: float | None,
-    sigma: float | Sequence[float],
+    sigma: float | Sequence[float] | None,
     convert2lab: bool | None,
     slic_zero: bool,
     enforce_connectivity: bool,
@@ -60,6 +61,9 @@ def _options(
         convert2lab = channels == 3
     elif flag("slic", "convert2lab", convert2lab) and channels != 3:
         raise ValueError(f"slic: convert2lab needs an image of 3 channels (RGB), got {channels}")
+    smoothing = [_BINOMIAL] * 3 if sigma is None else per_axis("slic", "sigma", sigma, dims, 0.0)
+    if sigma is not None and min(smoothing) < 0:
+        raise ValueError(f"slic: sigma must be >= 0, or None, got {sigma}")
     tolerance = -1.0 if tol is None else real("slic", "tol", tol)
     if tol is not None and tolerance < 0:
         raise ValueError(f"slic: tol must be >= 0 pixels, or None, got {tol}")
@@ -68,7 +72,7 @@ def _options(
         compactness=real("slic", "compactness", compactness),
         max_iter=min(integer("slic", "max_iter", max_iter, 0), _MOST),
         tol=tolerance,
-        sigma=per_axis("slic", "sigma", sigma, dims, 0.0),
+        sigma=smoothing,
         to_lab=bool(convert2lab),
         slic_zero=flag("slic", "slic_zero", slic_zero),
         enforce_connectivity=flag("slic", "enforce_connectivity", enforce_connectivity),
@@ -128,7 +132,7 @@ def _on_numpy(
 
 def _cuda_covers(dtype: str, channels: int, o: _Options, mask: Any) -> bool:
     """What the CUDA kernels take: 8-bit images of up to three channels, without the options of the float path."""
-    plain = not (o.slic_zero or any(o.sigma) or any(s != 1.0 for s in o.spacing) or mask is not None)
+    plain = not (o.slic_zero or any(s > 0 for s in o.sigma) or any(s != 1.0 for s in o.spacing) or mask is not None)
     return dtype == "uint8" and channels <= 3 and o.dims == 2 and plain
 
 
@@ -163,11 +167,11 @@ def slic(
     max_iter: int = 10,
     *,
     tol: float | None = None,
-    sigma: float | Sequence[float] = 0.0,
+    sigma: float | Sequence[float] | None = None,
     convert2lab: bool | None = None,
     slic_zero: bool = False,
     enforce_connectivity: bool = True,
-    min_size_factor: float = 0.2,
+    min_size_factor: float = 0.25,
     start_label: int = 0,
     mask: Array | None = None,
     spacing: float | Sequence[float] | None = None,
@@ -192,7 +196,8 @@ def slic(
         tol: stop when the centres move less than this on average, in pixels; passes then look at every row of the
             image. None: exactly ``max_iter`` passes, each on every fourth row where superpixels are large enough for
             that.
-        sigma: Gaussian smoothing beforehand, in pixels; one number, or one an axis.
+        sigma: Gaussian smoothing beforehand, in pixels; one number, or one an axis. None: the binomial kernel (1, 2, 1) / 4
+            along each axis (not with a mask), which improves every measure of quality and costs little; 0: none.
         convert2lab: convert RGB to CIELAB. None: where there are 3 channels. Without it, the range of an integer type
             (of a float: 0 to 1) weighs as 0 to 100, L's range, so that ``compactness`` means the same.
         slic_zero: SLICO: compactness adapts to each superpixel's own contrast; ``compactness`` is where it starts.
@@ -292,11 +297,11 @@ def slic_batch(
     max_iter: int = 10,
     *,
     tol: float | None = None,
-    sigma: float | Sequence[float] = 0.0,
+    sigma: float | Sequence[float] | None = None,
     convert2lab: bool | None = None,
     slic_zero: bool = False,
     enforce_connectivity: bool = True,
-    min_size_factor: float = 0.2,
+    min_size_factor: float = 0.25,
     start_label: int = 0,
     masks: Tensor | None = None,
     spacing: float | Sequence[float] | None = None,
