@@ -1,4 +1,4 @@
-// CIELAB (D65, 2 degrees) from sRGB, one row at a time. Only additions, multiplications and divisions in a fixed order, so
+// CIELAB (D65, 2 degrees) from sRGB, one row at a time. Only additions and multiplications in a fixed order, so
 // the values are the same on every instruction set.
 #pragma once
 

@@ -43,17 +43,17 @@ class BytePath {
   void load_row(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* lines, std::int64_t padded);
   void load_smooth(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* raw, std::uint8_t* lines,
                    std::int64_t padded);
-  void scatter(const std::uint8_t* lines, std::int64_t padded, std::int64_t y);
+  void scatter(const std::uint8_t* const* rows, std::int64_t padded, std::int64_t y, std::uint8_t* scratch);
   std::size_t offset(std::int64_t x, std::int64_t y) const;
   void seed(const Seeds& seeds, const Executor& exec);
   void warm_start(const Options& options);
   void bound_groups();
   const ByteRow& collect(std::int64_t ty, RowScratch& scratch);
-  void pass(std::int64_t ty, RowScratch& scratch, int phase, int stride, ByteSums* sums);
+  void pass(std::int64_t ty, RowScratch& scratch, int block, ByteSums* sums);
   std::int64_t update(std::int64_t begin, std::int64_t end, int chunks);
   void label(std::int64_t ty, RowScratch& scratch);
   void solve(std::int64_t ty, std::int64_t tx, std::int32_t* winners) const;
-  void add_solved(std::int64_t ty, std::int64_t tx, int phase, int stride, ByteSums* sums) const;
+  void add_solved(std::int64_t ty, std::int64_t tx, int block, ByteSums* sums) const;
   void label_solved(std::int64_t ty, std::int64_t tx, std::uint8_t* place, std::int32_t* table) const;
 
   ByteGrid grid_{};
@@ -72,11 +72,10 @@ class BytePath {
 
 // Offset of pixel (x, y) in the first plane.
 std::size_t BytePath::offset(std::int64_t x, std::int64_t y) const {
-  const int shift = grid_.tile == 16 ? 4 : 3;
-  const std::int64_t t = grid_.tile, r = y & (t - 1);
-  const std::int64_t place = t == 16 ? (r & 3) * 4 + (r >> 2) : r;
-  return static_cast<std::size_t>((((((y >> shift) * grid_.tiles_x + (x >> shift)) * 3 << shift) + place) << shift) +
-                                  (x & (t - 1)));
+  const std::int64_t t = grid_.tile;
+  if (t == 8) return static_cast<std::size_t>((((y >> 3) * grid_.tiles_x + (x >> 3)) * 24 + (y & 7)) * 8 + (x & 7));
+  const std::int64_t block = (y - x) & 3, row = (y & 15) >> 2;
+  return static_cast<std::size_t>(((y >> 4) * grid_.tiles_x + (x >> 4)) * 768 + block * 64 + row * 16 + (x & 15));
 }
 
 // One row of pixels: three lines of bytes, `padded` apart.
@@ -106,42 +105,53 @@ void BytePath::load_smooth(const ImageView& image, bool to_lab, std::int64_t y, 
   }
 }
 
-void BytePath::scatter(const std::uint8_t* lines, std::int64_t padded, std::int64_t y) {
-  const std::int64_t t = grid_.tile;
+// Four rows of pixels, [3, padded] bytes each, to their places in the tiles.
+void BytePath::scatter(const std::uint8_t* const* rows, std::int64_t padded, std::int64_t y, std::uint8_t* scratch) {
+  const std::int64_t t = grid_.tile, first = y / t * grid_.tiles_x * 3 * t * t;
+  std::uint8_t* lines[4];
+  for (std::int64_t b = 0; b < 4; ++b) lines[b] = scratch + b * padded;
   for (std::int64_t c = 0; c < 3; ++c) {
-    std::uint8_t* out = planes_.get() + offset(0, y) + c * t * t;
-    const std::uint8_t* line = lines + c * padded;
-    if (t == 16)
-      for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) std::memcpy(out + tx * 3 * 256, line + tx * 16, 16);
-    else
-      for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) std::memcpy(out + tx * 3 * 64, line + tx * 8, 8);
+    const std::uint8_t* in[4] = {rows[0] + c * padded, rows[1] + c * padded, rows[2] + c * padded,
+                                 rows[3] + c * padded};
+    std::uint8_t* out = planes_.get() + first + c * t * t;
+    if (t == 8) {
+      for (std::int64_t r = 0; r < 4; ++r)
+        for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx)
+          std::memcpy(out + tx * 3 * 64 + (y % 8 + r) * 8, in[r] + tx * 8, 8);
+      continue;
+    }
+    kernels_->interleave(in, grid_.tiles_x * 16, lines);
+    for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx)
+      for (std::int64_t b = 0; b < 4; ++b)
+        std::memcpy(out + tx * 3 * 256 + b * 64 + y % 16 / 4 * 16, lines[b] + tx * 16, 16);
   }
 }
 
 void BytePath::load(const ImageView& image, const Options& options, const Executor& exec) {
   const std::int64_t t = grid_.tile, h = grid_.height, padded = (grid_.width + 63) / 64 * 64 + 128;
   planes_.take(grid_.tiles_x * grid_.tiles_y * 3 * t * t);
-  const std::int64_t chunks = static_cast<std::int64_t>(rows_.size());
+  const std::int64_t chunks = static_cast<std::int64_t>(rows_.size()), size = 3 * padded;
   exec.each(chunks, [&](std::int64_t chunk) {
-    // Lines of three channels: raw, three smoothed along the row, the result.
-    std::uint8_t* lines = rows_[static_cast<std::size_t>(chunk)].lines.take(5 * 3 * padded + 64);
-    std::memset(lines, 0, static_cast<std::size_t>(5 * 3 * padded + 64));
+    // Lines of three channels: one raw, three smoothed along the row, four done, and room for four of one channel.
+    std::uint8_t* lines = rows_[static_cast<std::size_t>(chunk)].lines.take(8 * size + 4 * padded + 64);
+    std::memset(lines, 0, static_cast<std::size_t>(8 * size + 4 * padded + 64));
     lines += 64;
-    const auto ring = [&](std::int64_t y) { return lines + (1 + y % 3) * 3 * padded; };
-    std::uint8_t* done = lines + 4 * 3 * padded;
-    const std::int64_t begin = grid_.tiles_y * t * chunk / chunks, end = grid_.tiles_y * t * (chunk + 1) / chunks;
+    const auto ring = [&](std::int64_t y) { return lines + (1 + y % 3) * size; };
+    std::uint8_t* const done[4] = {lines + 4 * size, lines + 5 * size, lines + 6 * size, lines + 7 * size};
+    const std::int64_t begin = grid_.tiles_y * t * chunk / chunks / t * t;
+    const std::int64_t end = grid_.tiles_y * t * (chunk + 1) / chunks / t * t;
     if (options.binomial() && begin < h)
       for (std::int64_t y = std::max<std::int64_t>(0, begin - 1); y <= begin; ++y)
         load_smooth(image, options.to_lab, y, lines, ring(y), padded);
     for (std::int64_t y = begin; y < end; ++y) {
       if (y < h && !options.binomial()) {
-        load_row(image, options.to_lab, y, done, padded);
+        load_row(image, options.to_lab, y, done[y & 3], padded);
       } else if (y < h) {
         if (y + 1 < h) load_smooth(image, options.to_lab, y + 1, lines, ring(y + 1), padded);
         const std::uint8_t *above = ring(std::max<std::int64_t>(0, y - 1)), *below = ring(std::min(h - 1, y + 1));
-        kernels_->binomial(above, ring(y), below, 3 * padded - 128, done);
+        kernels_->binomial(above, ring(y), below, size - 128, done[y & 3]);
       }
-      scatter(done, padded, y);
+      if ((y & 3) == 3) scatter(done, padded, y - 3, lines + 8 * size);
     }
   });
 }
@@ -165,7 +175,7 @@ void BytePath::seed(const Seeds& seeds, const Executor& exec) {
           for (int j = 0; j < 3; ++j) patch[j][i] = p[j * plane];
         }
         int least = 1 << 30;
-        for (int i = 0; i < 9; ++i) {
+        for (const int i : {4, 0, 1, 2, 3, 5, 6, 7, 8}) {  // the centre first: in flat places a seed stays
           const int at = 6 + i / 3 * 5 + i % 3;
           int gradient = 0;
           for (const auto& p : patch) gradient += std::abs(p[at + 1] - p[at - 1]) + std::abs(p[at + 5] - p[at - 5]);
@@ -267,13 +277,13 @@ void BytePath::solve(std::int64_t ty, std::int64_t tx, std::int32_t* winners) co
   }
 }
 
-void BytePath::add_solved(std::int64_t ty, std::int64_t tx, int phase, int stride, ByteSums* sums) const {
+void BytePath::add_solved(std::int64_t ty, std::int64_t tx, int block, ByteSums* sums) const {
   const std::int64_t t = grid_.tile;
   std::int32_t winners[256];
   solve(ty, tx, winners);
   for (std::int64_t i = 0; i < t * t; ++i) {
     const std::int64_t x = tx * t + i % t, y = ty * t + i / t;
-    if (x >= grid_.width || y >= grid_.height || y % stride != phase) continue;
+    if (x >= grid_.width || y >= grid_.height || (block >= 0 && ((y - x) & 3) != block)) continue;
     const std::uint8_t* p = planes_.get() + offset(x, y);
     ByteSums& s = sums[winners[i]];
     s.count += 1;
@@ -296,12 +306,11 @@ void BytePath::label_solved(std::int64_t ty, std::int64_t tx, std::uint8_t* plac
     place[i] = static_cast<std::uint8_t>(std::lower_bound(table, const_cast<std::int32_t*>(end), winners[i]) - table);
 }
 
-void BytePath::pass(std::int64_t ty, RowScratch& scratch, int phase, int stride, ByteSums* sums) {
+void BytePath::pass(std::int64_t ty, RowScratch& scratch, int block, ByteSums* sums) {
   const ByteRow& row = collect(ty, scratch);
   for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) {
-    if (row.counts[tx] > 0 && row.counts[tx] <= kMaxCandidates)
-      kernels_->assign(grid_, ty, tx, row, phase, stride, sums);
-    else add_solved(ty, tx, phase, stride, sums);
+    if (row.counts[tx] > 0 && row.counts[tx] <= kMaxCandidates) kernels_->assign(grid_, ty, tx, row, block, sums);
+    else add_solved(ty, tx, block, sums);
   }
 }
 
@@ -389,12 +398,12 @@ std::int64_t BytePath::run(const ImageView& image, const Options& options, const
     for (std::int64_t ty = grid_.tiles_y * chunk / chunks; ty < grid_.tiles_y * (chunk + 1) / chunks; ++ty)
       visit(ty, rows_[static_cast<std::size_t>(chunk)]);
   };
-  const int stride = tile == 16 ? row_stride(s, options) : 1;
+  const bool quarter = sampled(s, options);
   for (std::int64_t i = 0; i < options.max_iter; ++i) {
     bound_groups();
     exec.each(chunks, [&](std::int64_t chunk) {
       rows_of(chunk, [&](std::int64_t ty, RowScratch& scratch) {
-        pass(ty, scratch, row_phase(i, stride), stride, sums_.get() + chunk * count_);
+        pass(ty, scratch, quarter ? phase(i) : -1, sums_.get() + chunk * count_);
       });
     });
     std::atomic<std::int64_t> moved{0};

@@ -4,8 +4,8 @@
 // twice their value, a and b about 128. The distance of a pixel to a centre is
 //     min(255, |L - l| + |a - a'| + |b - b'| + sx + sy),   sx = |16 x - cx| * W >> 16,
 // in integers throughout, with the centre's position in 1/16 pixel: results cannot depend on threads or instruction
-// set. A tile of 16 keeps row r at place (r % 4) * 4 + r / 4, so that each block of 64 bytes holds every fourth row and
-// a pass that looks at one block in four samples the tile evenly.
+// set. A tile of 16 keeps pixel (x, y) in block (y - x) % 4, row y / 4: each block of 64 bytes holds a quarter of every
+// row and column, and a pass that looks at one block samples the tile evenly.
 #pragma once
 
 #include <cstdint>
@@ -71,9 +71,10 @@ struct ByteKernels {
   std::int64_t (*collect)(const ByteGrid& grid, std::int64_t ty, const ByteCenter* centers, const ByteView* views,
                           const std::uint8_t* dx, std::int64_t begin, std::int64_t end, std::int64_t used,
                           ByteRow& row);
-  // One pass over blocks phase, phase + stride, ... of tile tx: nearest candidate, and its sums.
-  void (*assign)(const ByteGrid& grid, std::int64_t ty, std::int64_t tx, const ByteRow& row, int phase, int stride,
-                 ByteSums* sums);
+  // Four rows of pixels to four lines of a tile's blocks: out_b[x] = rows[(b + x) % 4][x]; `count` is a multiple of 8.
+  void (*interleave)(const std::uint8_t* const* rows, std::int64_t count, std::uint8_t* const* out);
+  // One pass over tile tx, or over its block `block` (negative: all): nearest candidate, and its sums.
+  void (*assign)(const ByteGrid& grid, std::int64_t ty, std::int64_t tx, const ByteRow& row, int block, ByteSums* sums);
   // The nearest candidate (its place in the tile's list) of each pixel of a tile, [tile, tile] in raster order.
   void (*label)(const ByteGrid& grid, std::int64_t tx, std::int64_t ty, const ByteRow& row, std::uint8_t* place);
 };

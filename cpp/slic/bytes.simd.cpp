@@ -18,7 +18,7 @@ struct Layout<16> {
   static constexpr int kBlocks = 4;
   static Bytes64 rows(int b) {
     std::uint8_t at[64];
-    for (int i = 0; i < 64; ++i) at[i] = static_cast<std::uint8_t>(b + 4 * (i / 16));
+    for (int i = 0; i < 64; ++i) at[i] = static_cast<std::uint8_t>(4 * (i / 16) + ((b + i) & 3));
     return load64(at);
   }
 };
@@ -39,6 +39,22 @@ void binomial(const std::uint8_t* a, const std::uint8_t* b, const std::uint8_t* 
     const auto ends = static_cast<std::uint8_t>((a[i] + c[i] + 1) >> 1);
     out[i] = static_cast<std::uint8_t>((ends + b[i] + 1) >> 1);
   }
+}
+
+// Bytes 0, 4, 8, ... of a, 1, 5, 9, ... of b, and so on.
+inline std::uint64_t every_fourth(std::uint64_t a, std::uint64_t b, std::uint64_t c, std::uint64_t d) {
+  constexpr std::uint64_t kFirst = 0x000000FF000000FFu;
+  return (a & kFirst) | (b & kFirst << 8) | (c & kFirst << 16) | (d & kFirst << 24);
+}
+
+void interleave(const std::uint8_t* const* rows, std::int64_t count, std::uint8_t* const* out) {
+  for (int b = 0; b < 4; ++b)
+    for (std::int64_t i = 0; i < count; i += 8) {
+      std::uint64_t v[4];
+      for (int q = 0; q < 4; ++q) std::memcpy(v + q, rows[(b + q) & 3] + i, 8);
+      const std::uint64_t line = every_fourth(v[0], v[1], v[2], v[3]);
+      std::memcpy(out[b] + i, &line, 8);
+    }
 }
 
 // Spatial terms of 16 positions start, start + 16, ... (1/16 pixel, relative to the centre).
@@ -132,11 +148,9 @@ inline std::uint64_t inside(const ByteGrid& grid, std::int64_t tx, std::int64_t 
   const std::int64_t columns = grid.width - tx * T, rows = grid.height - ty * T;
   if (columns >= T && rows >= T) return ~std::uint64_t{0};
   std::uint64_t mask = 0;
-  for (int j = 0; j < 64 / T; ++j) {
-    const int y = T == 16 ? b + 4 * j : j;
-    if (y >= rows) continue;
-    const std::uint64_t line = columns >= T ? (std::uint64_t{1} << T) - 1 : (std::uint64_t{1} << columns) - 1;
-    mask |= line << (T * j);
+  for (int i = 0; i < 64; ++i) {
+    const int x = i % T, y = T == 16 ? 4 * (i / 16) + ((b + x) & 3) : i / 8;
+    mask |= static_cast<std::uint64_t>(x < columns && y < rows) << i;
   }
   return mask;
 }
@@ -162,8 +176,10 @@ inline void add_sums(const Nearest& n, std::uint64_t left, const std::int32_t* l
     s.a += static_cast<std::int64_t>(colors >> 16 & 0xFFFF);
     s.b += static_cast<std::int64_t>(colors >> 32 & 0xFFFF);
     if constexpr (T == 16) {
+      // Columns by x % 4: the row is 4 j + (b + x) % 4.
+      const std::int64_t c3 = bits(m & 0x8888888888888888u), c1 = p0 - c3, c2 = p1 - c3, c0 = count - c1 - c2 - c3;
       s.x += p0 + 2 * p1 + 4 * p2 + 8 * p3 + count * x0;
-      s.y += 4 * (p4 + 2 * p5) + count * (y0 + b);
+      s.y += 4 * (p4 + 2 * p5) + c0 * b + c1 * ((b + 1) & 3) + c2 * ((b + 2) & 3) + c3 * ((b + 3) & 3) + count * y0;
     } else {
       s.x += p0 + 2 * p1 + 4 * p2 + count * x0;
       s.y += p3 + 2 * p4 + 4 * p5 + count * y0;
@@ -172,11 +188,12 @@ inline void add_sums(const Nearest& n, std::uint64_t left, const std::int32_t* l
 }
 
 template <int T>
-void assign_tile(const ByteGrid& grid, std::int64_t ty, std::int64_t tx, const ByteRow& row, int phase, int stride,
+void assign_tile(const ByteGrid& grid, std::int64_t ty, std::int64_t tx, const ByteRow& row, int block,
                  ByteSums* sums) {
   const std::uint8_t* planes = grid.planes + (ty * grid.tiles_x + tx) * 3 * T * T;
   const std::int32_t* list = row.list + tx * row.list_stride;
-  for (int b = phase; b < Layout<T>::kBlocks; b += stride) {
+  const int begin = block < 0 ? 0 : block, end = block < 0 ? Layout<T>::kBlocks : block + 1;
+  for (int b = begin; b < end; ++b) {
     const Nearest n = nearest<T>(planes, tx, b, Layout<T>::rows(b), row, list, row.counts[tx]);
     add_sums<T>(n, inside<T>(grid, tx, ty, b), list, row, b, tx * T, ty * T, sums);
   }
@@ -186,22 +203,27 @@ template <int T>
 void label_tile(const ByteGrid& grid, std::int64_t tx, std::int64_t ty, const ByteRow& row, std::uint8_t* place) {
   const std::uint8_t* planes = grid.planes + (ty * grid.tiles_x + tx) * 3 * T * T;
   const std::int32_t* list = row.list + tx * row.list_stride;
-  for (int b = 0; b < Layout<T>::kBlocks; ++b) {
-    const Nearest n = nearest<T>(planes, tx, b, Layout<T>::rows(b), row, list, row.counts[tx]);
-    std::uint8_t index[64];
-    store64(index, n.index);
-    if constexpr (T == 16) {
-      for (int j = 0; j < 4; ++j) std::memcpy(place + 16 * (b + 4 * j), index + 16 * j, 16);
-    } else {
-      std::memcpy(place, index, 64);
+  alignas(64) std::uint8_t index[T * T];
+  for (int b = 0; b < Layout<T>::kBlocks; ++b)
+    store64(index + 64 * b, nearest<T>(planes, tx, b, Layout<T>::rows(b), row, list, row.counts[tx]).index);
+  if constexpr (T == 8) {
+    std::memcpy(place, index, 64);
+    return;
+  }
+  for (int r = 0; r < T; ++r) {
+    const std::uint8_t* from = index + r / 4 * 16;
+    for (int x = 0; x < T; x += 8) {
+      std::uint64_t v[4];
+      for (int q = 0; q < 4; ++q) std::memcpy(v + q, from + ((r - q) & 3) * 64 + x, 8);
+      const std::uint64_t line = every_fourth(v[0], v[1], v[2], v[3]);
+      std::memcpy(place + r * T + x, &line, 8);
     }
   }
 }
 
-void assign(const ByteGrid& grid, std::int64_t ty, std::int64_t tx, const ByteRow& row, int phase, int stride,
-            ByteSums* sums) {
-  if (grid.tile == 16) assign_tile<16>(grid, ty, tx, row, phase, stride, sums);
-  else assign_tile<8>(grid, ty, tx, row, 0, 1, sums);
+void assign(const ByteGrid& grid, std::int64_t ty, std::int64_t tx, const ByteRow& row, int block, ByteSums* sums) {
+  if (grid.tile == 16) assign_tile<16>(grid, ty, tx, row, block, sums);
+  else assign_tile<8>(grid, ty, tx, row, -1, sums);
 }
 
 void label(const ByteGrid& grid, std::int64_t tx, std::int64_t ty, const ByteRow& row, std::uint8_t* place) {
@@ -212,7 +234,7 @@ void label(const ByteGrid& grid, std::int64_t tx, std::int64_t ty, const ByteRow
 }  // namespace
 
 const ByteKernels* byte_kernels() {
-  static constexpr ByteKernels kernels{binomial, view, collect, assign, label};
+  static constexpr ByteKernels kernels{binomial, view, collect, interleave, assign, label};
   return &kernels;
 }
 

@@ -43,16 +43,16 @@ class PlanePath {
   void warm_start(const Options& options);
   void sample(std::int64_t k, std::int64_t z, std::int64_t y, std::int64_t x);
   void bound_groups();
-  void collect(std::int64_t row, RowScratch& scratch) const;
-  void iterate(const Options& options, std::int64_t passes, int stride, bool spatial, const Executor& exec);
-  void pass(std::int64_t row, RowScratch& scratch, int phase, int stride, std::int64_t* sums, float* farthest) const;
+  void collect(std::int64_t row, int phase, RowScratch& scratch) const;
+  void iterate(const Options& options, std::int64_t passes, bool quarter, bool spatial, const Executor& exec);
+  void pass(std::int64_t row, RowScratch& scratch, int phase, std::int64_t* sums, float* farthest) const;
   void add(std::int64_t row, std::int64_t tx, const std::uint8_t* place, const std::int32_t* table, int phase,
-           int stride, std::int64_t* sums, float* farthest) const;
+           std::int64_t* sums, float* farthest) const;
   double update(std::int64_t begin, std::int64_t end, bool spatial);
   void label(std::int64_t row, RowScratch& scratch);
-  void places(std::int64_t row, std::int64_t tx, const RowScratch& scratch, int phase, int stride, std::uint8_t* place,
+  void places(std::int64_t row, std::int64_t tx, const RowScratch& scratch, int phase, std::uint8_t* place,
               std::int32_t* table) const;
-  void solve(std::int64_t row, std::int64_t tx, std::uint8_t* place, std::int32_t* table) const;
+  void solve(std::int64_t row, std::int64_t tx, int phase, std::uint8_t* place, std::int32_t* table) const;
 
   PlaneGrid grid_{};
   PlaneImage image_;
@@ -180,7 +180,7 @@ bool touches(float at, float reach, std::int64_t first, std::int64_t last) {
   return at + reach >= static_cast<float>(first) && at - reach <= static_cast<float>(last);
 }
 
-void PlanePath::collect(std::int64_t row, RowScratch& scratch) const {
+void PlanePath::collect(std::int64_t row, int phase, RowScratch& scratch) const {
   const std::int64_t z = row / grid_.tiles_y, y0 = row % grid_.tiles_y * kSide;
   scratch.candidates.clear();
   scratch.lists.resize(static_cast<std::size_t>(grid_.tiles_x));
@@ -195,8 +195,10 @@ void PlanePath::collect(std::int64_t row, RowScratch& scratch) const {
       if (!touches(c.at[0], grid_.reach[0], z, z) || !touches(c.at[1], grid_.reach[1], y0, y0 + kSide - 1)) continue;
       PlaneCandidate candidate{};
       const float dz = std::abs(static_cast<float>(z) - c.at[0]) * grid_.weight[0];
-      for (int r = 0; r < kSide; ++r)
-        candidate.dzy[r] = dz + std::abs(static_cast<float>(y0 + r) - c.at[1]) * grid_.weight[1];
+      for (int i = 0; i < kSide; ++i) {
+        const int r = phase < 0 ? i : (i & ~3) + ((phase + i) & 3);
+        candidate.dzy[i] = dz + std::abs(static_cast<float>(y0 + r) - c.at[1]) * grid_.weight[1];
+      }
       candidate.color = colors_.data() + k * grid_.channels;
       candidate.center = static_cast<std::int32_t>(k);
       candidate.x = c.at[2];
@@ -214,7 +216,7 @@ void PlanePath::collect(std::int64_t row, RowScratch& scratch) const {
 }
 
 // Where a tile has too many candidates, or none, and its window doubles until it has: the definition, pixel by pixel.
-void PlanePath::solve(std::int64_t row, std::int64_t tx, std::uint8_t* place, std::int32_t* table) const {
+void PlanePath::solve(std::int64_t row, std::int64_t tx, int phase, std::uint8_t* place, std::int32_t* table) const {
   const std::int64_t z = row / grid_.tiles_y, y0 = row % grid_.tiles_y * kSide, x0 = tx * kSide;
   std::vector<std::int32_t> near;
   for (float grown = 1.0f; near.empty(); grown *= 2.0f)
@@ -247,55 +249,55 @@ void PlanePath::solve(std::int64_t row, std::int64_t tx, std::uint8_t* place, st
   std::copy_n(winners, kArea, table);
   std::sort(table, table + kArea);
   std::int32_t* end = std::unique(table, table + kArea);
-  for (int i = 0; i < kArea; ++i)
-    place[i] = static_cast<std::uint8_t>(std::lower_bound(table, end, winners[i]) - table);
+  for (int i = 0; i < (phase < 0 ? kArea : kArea / 4); ++i) {
+    const int x = i % kSide, r = phase < 0 ? i / kSide : 4 * (i / kSide) + ((phase + x) & 3);
+    place[i] = static_cast<std::uint8_t>(std::lower_bound(table, end, winners[r * kSide + x]) - table);
+  }
 }
 
 // The centre of pixel i of the tile is table[place[i]].
-void PlanePath::places(std::int64_t row, std::int64_t tx, const RowScratch& scratch, int phase, int stride,
-                       std::uint8_t* place, std::int32_t* table) const {
+void PlanePath::places(std::int64_t row, std::int64_t tx, const RowScratch& scratch, int phase, std::uint8_t* place,
+                       std::int32_t* table) const {
   const auto& list = scratch.lists[static_cast<std::size_t>(tx)];
-  if (list.empty() || list.size() > kMaxCandidates) return solve(row, tx, place, table);
+  if (list.empty() || list.size() > kMaxCandidates) return solve(row, tx, phase, place, table);
   plane_kernels().assign(image_.tile(row, tx), grid_.channels, scratch.candidates.data(), list.data(),
-                         static_cast<int>(list.size()), static_cast<float>(tx * kSide), grid_.weight[2], phase, stride,
-                         place);
+                         static_cast<int>(list.size()), static_cast<float>(tx * kSide), grid_.weight[2], phase, place);
   for (std::size_t i = 0; i < list.size(); ++i) table[i] = scratch.candidates[static_cast<std::size_t>(list[i])].center;
 }
 
 void PlanePath::add(std::int64_t row, std::int64_t tx, const std::uint8_t* place, const std::int32_t* table, int phase,
-                    int stride, std::int64_t* sums, float* farthest) const {
+                    std::int64_t* sums, float* farthest) const {
   const std::int64_t z = row / grid_.tiles_y, y0 = row % grid_.tiles_y * kSide, x0 = tx * kSide;
   const std::uint16_t* inside = image_.inside_tile(row, tx);
   const float* tile = image_.tile(row, tx);
   const std::int64_t width = kColor + grid_.channels;
-  for (int r = phase; r < kSide; r += stride)
-    for (unsigned in = inside[r]; in != 0; in &= in - 1) {
-      const int x = __builtin_ctz(in), i = r * kSide + x;
-      const std::int32_t k = table[place[i]];
-      std::int64_t* s = sums + k * width;
-      s[0] += 1;
-      s[1] += z;
-      s[2] += y0 + r;
-      s[3] += x0 + x;
-      for (std::int64_t c = 0; c < grid_.channels; ++c)
-        s[kColor + c] += std::lrintf(tile[c * kArea + i] * image_.fixed());
-      if (!slic_zero_) continue;
-      const float* color = colors_.data() + k * grid_.channels;
-      float d = 0;
-      for (std::int64_t c = 0; c < grid_.channels; ++c) d += std::abs(tile[c * kArea + i] - color[c]);
-      farthest[k] = std::max(farthest[k], d);
-    }
+  for (int i = 0; i < (phase < 0 ? kArea : kArea / 4); ++i) {
+    const int x = i % kSide, r = phase < 0 ? i / kSide : 4 * (i / kSide) + ((phase + x) & 3);
+    if (!(inside[r] >> x & 1)) continue;
+    const float* pixel = tile + r * kSide + x;
+    const std::int32_t k = table[place[i]];
+    std::int64_t* s = sums + k * width;
+    s[0] += 1;
+    s[1] += z;
+    s[2] += y0 + r;
+    s[3] += x0 + x;
+    for (std::int64_t c = 0; c < grid_.channels; ++c) s[kColor + c] += std::lrintf(pixel[c * kArea] * image_.fixed());
+    if (!slic_zero_) continue;
+    const float* color = colors_.data() + k * grid_.channels;
+    float d = 0;
+    for (std::int64_t c = 0; c < grid_.channels; ++c) d += std::abs(pixel[c * kArea] - color[c]);
+    farthest[k] = std::max(farthest[k], d);
+  }
 }
 
-void PlanePath::pass(std::int64_t row, RowScratch& scratch, int phase, int stride, std::int64_t* sums,
-                     float* farthest) const {
-  collect(row, scratch);
+void PlanePath::pass(std::int64_t row, RowScratch& scratch, int phase, std::int64_t* sums, float* farthest) const {
+  collect(row, phase, scratch);
   for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) {
     if (image_.empty_tile(row, tx)) continue;
     std::uint8_t place[kArea];
     std::int32_t table[kArea];
-    places(row, tx, scratch, phase, stride, place, table);
-    add(row, tx, place, table, phase, stride, sums, farthest);
+    places(row, tx, scratch, phase, place, table);
+    add(row, tx, place, table, phase, sums, farthest);
   }
 }
 
@@ -327,7 +329,7 @@ double PlanePath::update(std::int64_t begin, std::int64_t end, bool spatial) {
   return moved;
 }
 
-void PlanePath::iterate(const Options& options, std::int64_t passes, int stride, bool spatial, const Executor& exec) {
+void PlanePath::iterate(const Options& options, std::int64_t passes, bool quarter, bool spatial, const Executor& exec) {
   const std::size_t width = static_cast<std::size_t>(kColor + grid_.channels);
   for (std::int64_t i = 0; i < passes; ++i) {
     bound_groups();
@@ -335,7 +337,7 @@ void PlanePath::iterate(const Options& options, std::int64_t passes, int stride,
     farthest_.assign(static_cast<std::size_t>(chunks_ * count_), 0.0f);
     exec.each(chunks_, [&](std::int64_t chunk) {
       for (std::int64_t row = grid_.rows() * chunk / chunks_; row < grid_.rows() * (chunk + 1) / chunks_; ++row)
-        pass(row, rows_[static_cast<std::size_t>(chunk)], row_phase(i, stride), stride,
+        pass(row, rows_[static_cast<std::size_t>(chunk)], quarter ? phase(i) : -1,
              sums_.data() + static_cast<std::size_t>(chunk * count_) * width, farthest_.data() + chunk * count_);
     });
     const double moved = update(0, count_, spatial);
@@ -344,11 +346,11 @@ void PlanePath::iterate(const Options& options, std::int64_t passes, int stride,
 }
 
 void PlanePath::label(std::int64_t row, RowScratch& scratch) {
-  collect(row, scratch);
+  collect(row, -1, scratch);
   std::uint8_t buffer[64 + kArea] = {};
   for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) {
     std::int32_t table[kArea];
-    if (!image_.empty_tile(row, tx)) places(row, tx, scratch, 0, 1, buffer + 64, table);
+    if (!image_.empty_tile(row, tx)) places(row, tx, scratch, -1, buffer + 64, table);
     components_.add(row, tx, buffer + 64, table, image_.inside_tile(row, tx));
   }
 }
@@ -372,18 +374,18 @@ std::int64_t PlanePath::run(const ImageView& image, const MaskView& mask, const 
   chunks_ = static_cast<int>(std::min<std::int64_t>(exec.threads(), grid_.rows()));
   rows_.resize(static_cast<std::size_t>(chunks_));
 
-  const int stride = row_stride(s, options);
+  const bool quarter = sampled(s, options);
   if (options.centers != nullptr) {
     warm_start(options);
   } else if (mask) {
     seed_mask(options.n_segments, s, options);
     for (auto& c : centers_) c.weight = 0.0f;
-    iterate(options, 5, 1, true, exec);
+    iterate(options, 5, false, true, exec);
   } else {
     seed(seeds);
   }
   for (auto& c : centers_) c.weight = slic_zero_ ? static_cast<float>(1.0 / options.compactness) : 1.0f;
-  iterate(options, options.max_iter, stride, false, exec);
+  iterate(options, options.max_iter, quarter, false, exec);
 
   bound_groups();
   components_.begin({grid_.depth, grid_.height, grid_.width, grid_.tiles_x, grid_.tiles_y, kSide}, true);

@@ -32,17 +32,17 @@ struct PlaneCenter {
 
 // A centre as one row of tiles sees it.
 struct PlaneCandidate {
-  float dzy[kSide];  // spatial term of each row of pixels
+  float dzy[kSide];  // spatial term of each row of pixels; in a sampled pass of row 4 j + (phase + i) % 4 at 4 j + i
   const float* color;
   std::int32_t center, x0, x1;  // tiles
   float x, weight;
 };
 
 struct PlaneKernels {
-  // The nearest of `count` candidates of a tile for rows phase, phase + stride, ...: place [kArea] is their place in
-  // the list.
+  // The nearest of `count` candidates of a tile: place [kArea] is their place in the list. A sampled pass (phase >= 0)
+  // looks at the pixels with (y - x) % 4 = phase, of which row j of `place` is (x, 4 j + (phase + x) % 4).
   void (*assign)(const float* tile, std::int64_t channels, const PlaneCandidate* candidates, const std::int32_t* list,
-                 int count, float x0, float weight_x, int phase, int stride, std::uint8_t* place);
+                 int count, float x0, float weight_x, int phase, std::uint8_t* place);
   // Rows of float32 from other types: 255 or 65535 become 1, floats stay. `step` in bytes.
   void (*convert)(const std::byte* in, int dtype, std::int64_t step, std::int64_t count, float* out);
   // out[i] = sum_j in[i + j] kernel[j], `in` padded: one row of a separable filter; rows[j] for the other axes.

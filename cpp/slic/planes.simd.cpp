@@ -30,20 +30,54 @@ inline Floats load(const float* p) {
 
 inline Floats magnitude(Floats v) { return reinterpret_cast<Floats>(reinterpret_cast<Ints>(v) & 0x7FFFFFFF); }
 
-template <int Channels>  // 0: any
-void nearest(const float* tile, std::int64_t channels, const PlaneCandidate* const* near, const float (*dx)[kSide],
-             int count, int phase, int stride, std::uint8_t* place) {
+// Lanes 0, 4, 8, ... of a, 1, 5, 9, ... of b, and so on.
+inline Floats every_fourth(Floats a, Floats b, Floats c, Floats d) {
+  Ints lane;
+  for (int i = 0; i < kLanes; ++i) lane[i] = i & 3;
+  const Floats ab = lane == 0 ? a : b, cd = lane == 2 ? c : d;
+  return lane < 2 ? ab : cd;
+}
+
+// The same four values over and over.
+inline Floats repeat4(const float* p) {
+  Floats v;
+  for (int i = 0; i < kLanes; i += 4) std::memcpy(reinterpret_cast<char*>(&v) + 4 * i, p, 16);
+  return v;
+}
+
+struct Near {
+  const PlaneCandidate* candidates[255];
+  alignas(64) float dx[255][kSide];
+  int count;
+};
+
+// Pixels x .. x + kLanes of row r; of virtual row r where sampled.
+template <bool Sampled>
+inline Floats pixels(const float* plane, int r, int x, int phase) {
+  if constexpr (!Sampled) return load(plane + r * kSide + x);
+  const float* group = plane + 4 * r * kSide + x;
+  const auto row = [&](int q) { return load(group + ((phase + q) & 3) * kSide); };
+  return every_fourth(row(0), row(1), row(2), row(3));
+}
+
+template <int Channels, bool Sampled>  // Channels 0: any
+void nearest(const float* tile, std::int64_t channels, const Near& near, int phase, std::uint8_t* place) {
   const std::int64_t n = Channels == 0 ? channels : Channels;
-  for (int r = phase; r < kSide; r += stride)
+  for (int r = 0; r < (Sampled ? kSide / 4 : kSide); ++r)
     for (int x = 0; x < kSide; x += kLanes) {
-      const float* pixel = tile + r * kSide + x;
+      constexpr int kHeld = Channels == 0 ? 1 : Channels;  // in registers
+      Floats pixel[kHeld];
+      for (int j = 0; j < kHeld; ++j) pixel[j] = pixels<Sampled>(tile + j * kArea, r, x, phase);
       Floats best = Floats{} + __builtin_inff();
       Ints at{};
-      for (int i = 0; i < count; ++i) {
-        const PlaneCandidate& c = *near[i];
-        Floats color = magnitude(load(pixel) - c.color[0]);
-        for (std::int64_t j = 1; j < n; ++j) color += magnitude(load(pixel + j * kArea) - c.color[j]);
-        const Floats distance = color * c.weight + (c.dzy[r] + load(dx[i] + x));
+      for (int i = 0; i < near.count; ++i) {
+        const PlaneCandidate& c = *near.candidates[i];
+        Floats color = magnitude(pixel[0] - c.color[0]);
+        for (int j = 1; j < kHeld; ++j) color += magnitude(pixel[j] - c.color[j]);
+        for (std::int64_t j = kHeld; j < n; ++j)
+          color += magnitude(pixels<Sampled>(tile + j * kArea, r, x, phase) - c.color[j]);
+        const Floats dzy = Sampled ? repeat4(c.dzy + 4 * r) : Floats{} + c.dzy[r];
+        const Floats distance = color * c.weight + (dzy + load(near.dx[i] + x));
         const Ints nearer = distance < best;
         best = nearer ? distance : best;
         at = nearer ? Ints{} + i : at;
@@ -52,20 +86,26 @@ void nearest(const float* tile, std::int64_t channels, const PlaneCandidate* con
     }
 }
 
+template <int Channels>
+void nearest(const float* tile, std::int64_t channels, const Near& near, int phase, std::uint8_t* place) {
+  if (phase < 0) nearest<Channels, false>(tile, channels, near, 0, place);
+  else nearest<Channels, true>(tile, channels, near, phase, place);
+}
+
 void assign(const float* tile, std::int64_t channels, const PlaneCandidate* candidates, const std::int32_t* list,
-            int count, float x0, float weight_x, int phase, int stride, std::uint8_t* place) {
-  const PlaneCandidate* near[255];
-  alignas(64) float dx[255][kSide];
+            int count, float x0, float weight_x, int phase, std::uint8_t* place) {
+  Near near;
+  near.count = count;
   for (int i = 0; i < count; ++i) {
-    near[i] = candidates + list[i];
+    near.candidates[i] = candidates + list[i];
     for (int x = 0; x < kSide; ++x) {
-      const float d = x0 + static_cast<float>(x) - near[i]->x;
-      dx[i][x] = (d < 0 ? -d : d) * weight_x;
+      const float d = x0 + static_cast<float>(x) - near.candidates[i]->x;
+      near.dx[i][x] = (d < 0 ? -d : d) * weight_x;
     }
   }
-  if (channels == 3) nearest<3>(tile, 3, near, dx, count, phase, stride, place);
-  else if (channels == 1) nearest<1>(tile, 1, near, dx, count, phase, stride, place);
-  else nearest<0>(tile, channels, near, dx, count, phase, stride, place);
+  if (channels == 3) nearest<3>(tile, 3, near, phase, place);
+  else if (channels == 1) nearest<1>(tile, 1, near, phase, place);
+  else nearest<0>(tile, channels, near, phase, place);
 }
 
 template <typename T>

@@ -83,15 +83,11 @@ Seeds seed_grid(const ImageView& image, const Options& options) {
   return seeds;
 }
 
-int row_stride(double interval, const Options& options) {
-  if (options.tol >= 0) return 1;
+bool sampled(double interval, const Options& options) { return interval >= 10.0 && options.tol < 0; }
 
-  return interval >= 10.0 ? 4 : interval >= 7.0 ? 2 : 1;
-}
-
-int row_phase(std::int64_t pass, int stride) {
-  static constexpr int kQuarters[4] = {0, 2, 1, 3};
-  return stride == 4 ? kQuarters[pass % 4] : static_cast<int>(pass % stride);
+int phase(std::int64_t pass) {
+  static constexpr int kOrder[4] = {0, 2, 1, 3};
+  return kOrder[pass % 4];
 }
 
 std::int64_t slic(const ImageView& image, const MaskView& mask, const Options& options, std::int32_t* labels,

@@ -50,10 +50,10 @@ struct Seeds {
 };
 Seeds seed_grid(const ImageView& image, const Options& options);
 
-// Every which row of a pass is looked at: 4 where superpixels are large enough to be sampled, 1 where convergence is
-// asked for.
-int row_stride(double interval, const Options& options);
-int row_phase(std::int64_t pass, int stride);
+// Superpixels of at least 10 pixels across are sampled: pass i looks at the pixels with (y - x) mod 4 = phase(i), a
+// quarter of every row and column, so that means are not biased. Not where convergence is asked for (tol).
+bool sampled(double interval, const Options& options);
+int phase(std::int64_t pass);
 
 bool fits_bytes(const ImageView& image, const MaskView& mask, const Options& options, const Seeds& seeds);
 std::int64_t slic_bytes(const ImageView& image, const Options& options, const Seeds& seeds, std::int32_t* labels,

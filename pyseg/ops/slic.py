@@ -196,8 +196,8 @@ def slic(
         tol: stop when the centres move less than this on average, in pixels; passes then look at every row of the
             image. None: exactly ``max_iter`` passes, each on every fourth row where superpixels are large enough for
             that.
-        sigma: Gaussian smoothing beforehand, in pixels; one number, or one an axis. None: the binomial kernel (1, 2, 1) / 4
-            along each axis (not with a mask), which improves every measure of quality and costs little; 0: none.
+        sigma: Gaussian smoothing beforehand, in pixels; one number, or one an axis; 0: none. None: the binomial kernel
+            (1, 2, 1) / 4 along each axis (not with a mask), which improves every measure of quality and costs little.
         convert2lab: convert RGB to CIELAB. None: where there are 3 channels. Without it, the range of an integer type
             (of a float: 0 to 1) weighs as 0 to 100, L's range, so that ``compactness`` means the same.
         slic_zero: SLICO: compactness adapts to each superpixel's own contrast; ``compactness`` is where it starts.
