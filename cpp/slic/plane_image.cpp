@@ -34,7 +34,8 @@ void PlaneImage::load_mask(const ImageView& image, const MaskView& mask, const E
 }
 
 // Separable Gaussian, truncated at 4 sigma, edges repeated.
-void PlaneImage::smooth_axis(const ImageView& image, int axis, double sigma, const Executor& exec) {
+void PlaneImage::smooth_axis(const ImageView& image, std::int64_t planes, int axis, double sigma,
+                             const Executor& exec) {
   const std::int64_t size = image.shape[static_cast<std::size_t>(axis)];
   // Negative: the binomial kernel.
   const auto radius = sigma < 0 ? 1 : static_cast<std::int64_t>(std::min(4.0 * sigma + 0.5, 1e6));
@@ -47,7 +48,7 @@ void PlaneImage::smooth_axis(const ImageView& image, int axis, double sigma, con
         static_cast<float>(std::exp(-0.5 * static_cast<double>(i * i) / (sigma * sigma)) / total);
   if (sigma < 0) kernel = {0.25f, 0.5f, 0.25f};
   const std::int64_t step = axis == 0 ? height_ : 1;  // rows between neighbours along z and y
-  const std::int64_t lines = channels_ * image.depth() * height_;
+  const std::int64_t lines = planes * image.depth() * height_;
   const float* in = planes_.get();
   float* out = other_.take(lines * width_);
   exec.run(lines, 8, [&](std::int64_t begin, std::int64_t end) {
@@ -70,22 +71,34 @@ void PlaneImage::smooth_axis(const ImageView& image, int axis, double sigma, con
   swap(planes_, other_);
 }
 
+// With a mask, a normalised convolution: what lies outside has no weight.
 void PlaneImage::smooth(const ImageView& image, const Options& options, const Executor& exec) {
   smoothed_ = options.smooth();
   if (!smoothed_) return;
-  float* out = planes_.take(channels_ * image.pixels());
-  exec.each(image.depth() * height_, [&](std::int64_t i) {
-    for (std::int64_t c = 0; c < channels_; ++c) {
-      float* line = out + (c * image.depth() * height_ + i) * width_;
-      plane_kernels().convert(image.row(i / height_, i % height_) + c * image.stride[3], static_cast<int>(image.dtype),
-                              image.stride[2], width_, line);
+  const std::int64_t rows = image.depth() * height_, planes = channels_ + (masked_ ? 1 : 0);
+  float* out = planes_.take(planes * image.pixels());
+  exec.each(rows, [&](std::int64_t i) {
+    for (std::int64_t c = 0; c < planes; ++c) {
+      float* line = out + (c * rows + i) * width_;
+      if (c == channels_) std::fill_n(line, width_, 1.0f);
+      else
+        plane_kernels().convert(image.row(i / height_, i % height_) + c * image.stride[3],
+                                static_cast<int>(image.dtype), image.stride[2], width_, line);
       for (std::int64_t x = 0; masked_ && x < width_; ++x)
         if (!inside(i / height_, i % height_, x)) line[x] = 0.0f;
     }
   });
   for (int axis = 0; axis < 3; ++axis)
     if (options.sigma[static_cast<std::size_t>(axis)] != 0 && image.shape[static_cast<std::size_t>(axis)] > 1)
-      smooth_axis(image, axis, options.sigma[static_cast<std::size_t>(axis)], exec);
+      smooth_axis(image, planes, axis, options.sigma[static_cast<std::size_t>(axis)], exec);
+  if (!masked_) return;
+  exec.each(rows, [&](std::int64_t i) {
+    const float* weight = planes_.get() + (channels_ * rows + i) * width_;
+    for (std::int64_t c = 0; c < channels_; ++c) {
+      float* line = planes_.get() + (c * rows + i) * width_;
+      for (std::int64_t x = 0; x < width_; ++x) line[x] = weight[x] > 0 ? line[x] / weight[x] : 0.0f;
+    }
+  });
 }
 
 // Row r of a row of tiles, as [channels, padded width] in `lines`; returns the largest magnitude.

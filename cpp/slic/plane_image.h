@@ -41,7 +41,7 @@ class PlaneImage {
  private:
   float load_row(const ImageView& image, const Options& options, std::int64_t row, int r, float* lines);
   void smooth(const ImageView& image, const Options& options, const Executor& exec);
-  void smooth_axis(const ImageView& image, int axis, double sigma, const Executor& exec);
+  void smooth_axis(const ImageView& image, std::int64_t planes, int axis, double sigma, const Executor& exec);
   void load_mask(const ImageView& image, const MaskView& mask, const Executor& exec);
 
   std::int64_t tiles_x_ = 0, tiles_y_ = 0, channels_ = 0, height_ = 0, width_ = 0;

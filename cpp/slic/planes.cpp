@@ -374,7 +374,7 @@ std::int64_t PlanePath::run(const ImageView& image, const MaskView& mask, const 
   chunks_ = static_cast<int>(std::min<std::int64_t>(exec.threads(), grid_.rows()));
   rows_.resize(static_cast<std::size_t>(chunks_));
 
-  const bool quarter = sampled(s, options);
+  const bool quarter = sampled(s / std::max(options.spacing[1], options.spacing[2]), options);
   if (options.centers != nullptr) {
     warm_start(options);
   } else if (mask) {

@@ -101,7 +101,6 @@ std::int64_t slic(const ImageView& image, const MaskView& mask, const Options& o
   if (options.centers == nullptr && options.n_segments >= inside)
     return one_each(image, mask, options.start_label, labels);
   Options used = options;
-  if (mask && used.binomial()) used.sigma = {0, 0, 0};  // it would mix in what lies outside
   if (options.centers != nullptr) used.n_segments = options.n_centers;
   const Seeds seeds = seed_grid(image, used);
   if (fits_bytes(image, mask, used, seeds)) return slic_bytes(image, used, seeds, labels, exec);

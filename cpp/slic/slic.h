@@ -52,7 +52,7 @@ Seeds seed_grid(const ImageView& image, const Options& options);
 
 // Superpixels of at least 10 pixels across are sampled: pass i looks at the pixels with (y - x) mod 4 = phase(i), a
 // quarter of every row and column, so that means are not biased. Not where convergence is asked for (tol).
-bool sampled(double interval, const Options& options);
+bool sampled(double interval, const Options& options);  // in pixels
 int phase(std::int64_t pass);
 
 bool fits_bytes(const ImageView& image, const MaskView& mask, const Options& options, const Seeds& seeds);

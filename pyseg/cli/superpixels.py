@@ -70,7 +70,12 @@ Compactness = Annotated[
     float, typer.Option("--compactness", metavar="C", help="High: squares. Low: they follow colours.")
 ]
 MaxIter = Annotated[int, typer.Option("--max-iter", metavar="N", help="Iterations.")]
-Sigma = Annotated[float, typer.Option("--sigma", metavar="PX", help="Gaussian blur beforehand.")]
+Sigma = Annotated[
+    float | None,
+    typer.Option(
+        "--sigma", metavar="PX", help="Gaussian blur beforehand; 0: none. Default: (1 2 1) / 4.", show_default=False
+    ),
+]
 SlicZero = Annotated[bool, typer.Option("--slic-zero", help="SLICO: each finds its own compactness.")]
 NoConnectivity = Annotated[bool, typer.Option("--no-connectivity", help="Leave them in several pieces.")]
 DrawOption = Annotated[
@@ -90,7 +95,7 @@ def superpixels(
     size: Size = None,
     compactness: Compactness = 10.0,
     max_iter: MaxIter = 10,
-    sigma: Sigma = 0.0,
+    sigma: Sigma = None,
     slic_zero: SlicZero = False,
     no_connectivity: NoConnectivity = False,
     threads: options.Threads = None,
@@ -149,7 +154,7 @@ def _check(
     size: float | None,
     compactness: float,
     max_iter: int,
-    sigma: float,
+    sigma: float | None,
     threads: int | None,
 ) -> None:
     if segments is not None and size is not None:
@@ -158,7 +163,8 @@ def _check(
     at_least("--size", size, 1)
     at_least("--compactness", compactness, 0, above=True)
     at_least("--max-iter", max_iter, 1)
-    at_least("--sigma", sigma, 0)
+    if sigma is not None:
+        at_least("--sigma", sigma, 0)
     at_least("--threads", threads, 1)
 
 

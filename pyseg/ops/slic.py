@@ -197,7 +197,8 @@ def slic(
             image. None: exactly ``max_iter`` passes, each on every fourth row where superpixels are large enough for
             that.
         sigma: Gaussian smoothing beforehand, in pixels; one number, or one an axis; 0: none. None: the binomial kernel
-            (1, 2, 1) / 4 along each axis (not with a mask), which improves every measure of quality and costs little.
+            (1, 2, 1) / 4 along each axis, which improves every measure of quality and costs little. Values outside a mask
+            have no weight.
         convert2lab: convert RGB to CIELAB. None: where there are 3 channels. Without it, the range of an integer type
             (of a float: 0 to 1) weighs as 0 to 100, L's range, so that ``compactness`` means the same.
         slic_zero: SLICO: compactness adapts to each superpixel's own contrast; ``compactness`` is where it starts.
