@@ -31,8 +31,8 @@ function(pyseg_add_isa name)
   add_library(pyseg_${name} OBJECT ${PYSEG_SIMD_SOURCES})
   target_include_directories(pyseg_${name} PRIVATE ${PROJECT_SOURCE_DIR}/cpp)
   target_compile_definitions(pyseg_${name} PRIVATE PYSEG_ISA=${name} ${PYSEG_DISPATCH_DEFINITION})
-  # GCC 12 warns of its own AVX-512 intrinsics.
-  target_compile_options(pyseg_${name} PRIVATE -O3 -Wno-maybe-uninitialized -Wno-uninitialized ${ARGN})
+  # GCC 12 warns of its own AVX-512 intrinsics, and of passing vectors between functions that it inlines.
+  target_compile_options(pyseg_${name} PRIVATE -O3 -Wno-maybe-uninitialized -Wno-uninitialized -Wno-psabi ${ARGN})
   target_sources(pyseg_kernels PRIVATE $<TARGET_OBJECTS:pyseg_${name}>)
 endfunction()
 

@@ -41,20 +41,29 @@ void binomial(const std::uint8_t* a, const std::uint8_t* b, const std::uint8_t* 
   }
 }
 
+using Words = std::uint64_t __attribute__((vector_size(64)));
+
+inline Words load_words(const std::uint8_t* p) {
+  Words v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
 // Bytes 0, 4, 8, ... of a, 1, 5, 9, ... of b, and so on.
-inline std::uint64_t every_fourth(std::uint64_t a, std::uint64_t b, std::uint64_t c, std::uint64_t d) {
+inline Words every_fourth(Words a, Words b, Words c, Words d) {
   constexpr std::uint64_t kFirst = 0x000000FF000000FFu;
   return (a & kFirst) | (b & kFirst << 8) | (c & kFirst << 16) | (d & kFirst << 24);
 }
 
 void interleave(const std::uint8_t* const* rows, std::int64_t count, std::uint8_t* const* out) {
-  for (int b = 0; b < 4; ++b)
-    for (std::int64_t i = 0; i < count; i += 8) {
-      std::uint64_t v[4];
-      for (int q = 0; q < 4; ++q) std::memcpy(v + q, rows[(b + q) & 3] + i, 8);
-      const std::uint64_t line = every_fourth(v[0], v[1], v[2], v[3]);
-      std::memcpy(out[b] + i, &line, 8);
+  for (std::int64_t i = 0; i < count; i += 64) {
+    Words v[4];
+    for (int q = 0; q < 4; ++q) v[q] = load_words(rows[q] + i);
+    for (int b = 0; b < 4; ++b) {
+      const Words line = every_fourth(v[b], v[(b + 1) & 3], v[(b + 2) & 3], v[(b + 3) & 3]);
+      std::memcpy(out[b] + i, &line, sizeof line);
     }
+  }
 }
 
 // Spatial terms of 16 positions start, start + 16, ... (1/16 pixel, relative to the centre).
@@ -210,14 +219,13 @@ void label_tile(const ByteGrid& grid, std::int64_t tx, std::int64_t ty, const By
     std::memcpy(place, index, 64);
     return;
   }
-  for (int r = 0; r < T; ++r) {
-    const std::uint8_t* from = index + r / 4 * 16;
-    for (int x = 0; x < T; x += 8) {
-      std::uint64_t v[4];
-      for (int q = 0; q < 4; ++q) std::memcpy(v + q, from + ((r - q) & 3) * 64 + x, 8);
-      const std::uint64_t line = every_fourth(v[0], v[1], v[2], v[3]);
-      std::memcpy(place + r * T + x, &line, 8);
-    }
+  Words v[4];  // rows 0, 4, 8, 12 of the tile lie in row q = 0, and so on
+  for (int b = 0; b < 4; ++b) v[b] = load_words(index + 64 * b);
+  for (int q = 0; q < 4; ++q) {
+    const Words rows = every_fourth(v[q], v[(q - 1) & 3], v[(q - 2) & 3], v[(q - 3) & 3]);
+    std::uint8_t lines[64];
+    std::memcpy(lines, &rows, sizeof lines);
+    for (int j = 0; j < 4; ++j) std::memcpy(place + (4 * j + q) * 16, lines + 16 * j, 16);
   }
 }
 
