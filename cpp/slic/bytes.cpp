@@ -10,7 +10,7 @@
 
 #include "connectivity/connectivity.h"
 #include "core/workspace.h"
-#include "lab/lab.h"
+#include "slic/byte_image.h"
 #include "slic/slic.h"
 
 namespace pyseg::slic {
@@ -22,7 +22,6 @@ constexpr int kMaxCandidates = 255;  // more do not fit a byte; such a tile is s
 struct RowScratch {
   Scratch<ByteCandidate> candidates;
   Scratch<std::int32_t> list, counts;
-  Scratch<std::uint8_t> lines;
   std::int64_t list_stride = 32;
   ByteRow row{};
 };
@@ -39,12 +38,6 @@ class BytePath {
                    const Executor& exec);
 
  private:
-  void load(const ImageView& image, const Options& options, const Executor& exec);
-  void load_row(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* lines, std::int64_t padded);
-  void load_smooth(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* raw, std::uint8_t* lines,
-                   std::int64_t padded);
-  void scatter(const std::uint8_t* const* rows, std::int64_t padded, std::int64_t y, std::uint8_t* scratch);
-  std::size_t offset(std::int64_t x, std::int64_t y) const;
   void seed(const Seeds& seeds, const Executor& exec);
   void warm_start(const Options& options);
   void bound_groups();
@@ -60,7 +53,7 @@ class BytePath {
   const ByteKernels* kernels_ = nullptr;
   std::int64_t count_ = 0;  // centres
   std::int64_t group_size_ = 1;
-  Scratch<std::uint8_t> planes_;
+  ByteImage image_;
   Scratch<ByteCenter> centers_;
   Scratch<ByteView> views_;   // [centres]
   Scratch<std::uint8_t> dx_;  // [centres, span, 16]
@@ -70,126 +63,21 @@ class BytePath {
   connectivity::Components components_;
 };
 
-// Offset of pixel (x, y) in the first plane.
-std::size_t BytePath::offset(std::int64_t x, std::int64_t y) const {
-  const std::int64_t t = grid_.tile;
-  if (t == 8) return static_cast<std::size_t>((((y >> 3) * grid_.tiles_x + (x >> 3)) * 24 + (y & 7)) * 8 + (x & 7));
-  const std::int64_t block = (y - x) & 3, row = (y & 15) >> 2;
-  return static_cast<std::size_t>(((y >> 4) * grid_.tiles_x + (x >> 4)) * 768 + block * 64 + row * 16 + (x & 15));
-}
-
-// One row of pixels: three lines of bytes, `padded` apart.
-void BytePath::load_row(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* lines, std::int64_t padded) {
-  const auto* in = reinterpret_cast<const std::uint8_t*>(image.row(0, y));
-  const std::int64_t step = image.stride[2], channel = image.stride[3];
-  if (to_lab) {
-    lab::kernels().bytes(in, in + channel, in + 2 * channel, step, image.width(), lines, lines + padded,
-                         lines + 2 * padded);
-    return;
-  }
-  for (std::int64_t c = 0; c < image.channels(); ++c)
-    for (std::int64_t x = 0; x < image.width(); ++x)  // 0..255 weighs as L's 0..100
-      lines[c * padded + x] = static_cast<std::uint8_t>((in[c * channel + x * step] * 200 + 127) / 255);
-}
-
-// As load_row(), smoothed along the row; pixels beyond the ends repeat the last.
-void BytePath::load_smooth(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* raw, std::uint8_t* lines,
-                           std::int64_t padded) {
-  const std::int64_t w = grid_.width;
-  load_row(image, to_lab, y, raw, padded);
-  for (std::int64_t c = 0; c < 3; ++c) {
-    std::uint8_t* line = raw + c * padded;
-    line[-1] = line[0];
-    line[w] = line[w - 1];
-    kernels_->binomial(line - 1, line, line + 1, w, lines + c * padded);
-  }
-}
-
-// Four rows of pixels, [3, padded] bytes each, to their places in the tiles.
-void BytePath::scatter(const std::uint8_t* const* rows, std::int64_t padded, std::int64_t y, std::uint8_t* scratch) {
-  const std::int64_t t = grid_.tile, first = y / t * grid_.tiles_x * 3 * t * t;
-  std::uint8_t* lines[4];
-  for (std::int64_t b = 0; b < 4; ++b) lines[b] = scratch + b * padded;
-  for (std::int64_t c = 0; c < 3; ++c) {
-    const std::uint8_t* in[4] = {rows[0] + c * padded, rows[1] + c * padded, rows[2] + c * padded,
-                                 rows[3] + c * padded};
-    std::uint8_t* out = planes_.get() + first + c * t * t;
-    if (t == 8) {
-      for (std::int64_t r = 0; r < 4; ++r)
-        for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx)
-          std::memcpy(out + tx * 3 * 64 + (y % 8 + r) * 8, in[r] + tx * 8, 8);
-      continue;
-    }
-    kernels_->interleave(in, grid_.tiles_x * 16, lines);
-    for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx)
-      for (std::int64_t b = 0; b < 4; ++b)
-        std::memcpy(out + tx * 3 * 256 + b * 64 + y % 16 / 4 * 16, lines[b] + tx * 16, 16);
-  }
-}
-
-void BytePath::load(const ImageView& image, const Options& options, const Executor& exec) {
-  const std::int64_t t = grid_.tile, h = grid_.height, padded = (grid_.width + 63) / 64 * 64 + 128;
-  planes_.take(grid_.tiles_x * grid_.tiles_y * 3 * t * t);
-  const std::int64_t chunks = static_cast<std::int64_t>(rows_.size()), size = 3 * padded;
-  exec.each(chunks, [&](std::int64_t chunk) {
-    // Lines of three channels: one raw, three smoothed along the row, four done, and room for four of one channel.
-    std::uint8_t* lines = rows_[static_cast<std::size_t>(chunk)].lines.take(8 * size + 4 * padded + 64);
-    std::memset(lines, 0, static_cast<std::size_t>(8 * size + 4 * padded + 64));
-    lines += 64;
-    const auto ring = [&](std::int64_t y) { return lines + (1 + y % 3) * size; };
-    std::uint8_t* const done[4] = {lines + 4 * size, lines + 5 * size, lines + 6 * size, lines + 7 * size};
-    const std::int64_t begin = grid_.tiles_y * t * chunk / chunks / t * t;
-    const std::int64_t end = grid_.tiles_y * t * (chunk + 1) / chunks / t * t;
-    if (options.binomial() && begin < h)
-      for (std::int64_t y = std::max<std::int64_t>(0, begin - 1); y <= begin; ++y)
-        load_smooth(image, options.to_lab, y, lines, ring(y), padded);
-    for (std::int64_t y = begin; y < end; ++y) {
-      if (y < h && !options.binomial()) {
-        load_row(image, options.to_lab, y, done[y & 3], padded);
-      } else if (y < h) {
-        if (y + 1 < h) load_smooth(image, options.to_lab, y + 1, lines, ring(y + 1), padded);
-        const std::uint8_t *above = ring(std::max<std::int64_t>(0, y - 1)), *below = ring(std::min(h - 1, y + 1));
-        kernels_->binomial(above, ring(y), below, size - 128, done[y & 3]);
-      }
-      if ((y & 3) == 3) scatter(done, padded, y - 3, lines + 8 * size);
-    }
-  });
-}
-
 void BytePath::seed(const Seeds& seeds, const Executor& exec) {
-  const std::int64_t nx = seeds.count[2], ny = seeds.count[1], w = grid_.width, h = grid_.height;
-  const std::int64_t plane = grid_.area_of_tile();
+  const std::int64_t nx = seeds.count[2], ny = seeds.count[1];
   group_size_ = nx;
   ByteCenter* centers = centers_.take(count_ = nx * ny);
   exec.run(ny, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t k = begin * nx; k < end * nx; ++k) {
       ByteCenter& c = centers[k];
-      c.x = static_cast<std::int32_t>((2 * (k % nx) + 1) * w * kSub / (2 * nx) - kSub / 2);
-      c.y = static_cast<std::int32_t>((2 * (k / nx) + 1) * h * kSub / (2 * ny) - kSub / 2);
-      const std::int64_t x0 = (c.x + kSub / 2) / kSub, y0 = (c.y + kSub / 2) / kSub;
-      std::int64_t bx = x0, by = y0;
-      if (x0 >= 2 && y0 >= 2 && x0 + 2 < w && y0 + 2 < h) {
-        int patch[3][25];
-        for (int i = 0; i < 25; ++i) {
-          const std::uint8_t* p = planes_.get() + offset(x0 + i % 5 - 2, y0 + i / 5 - 2);
-          for (int j = 0; j < 3; ++j) patch[j][i] = p[j * plane];
-        }
-        int least = 1 << 30;
-        for (const int i : {4, 0, 1, 2, 3, 5, 6, 7, 8}) {  // the centre first: in flat places a seed stays
-          const int at = 6 + i / 3 * 5 + i % 3;
-          int gradient = 0;
-          for (const auto& p : patch) gradient += std::abs(p[at + 1] - p[at - 1]) + std::abs(p[at + 5] - p[at - 5]);
-          if (gradient < least) {
-            least = gradient;
-            bx = x0 + i % 3 - 1;
-            by = y0 + i / 3 - 1;
-          }
-        }
-        c.x += static_cast<std::int32_t>((bx - x0) * kSub);
-        c.y += static_cast<std::int32_t>((by - y0) * kSub);
-      }
-      const std::uint8_t* p = planes_.get() + offset(bx, by);
-      for (int j = 0; j < 3; ++j) c.color[j] = p[j * plane];
+      c.x = static_cast<std::int32_t>((2 * (k % nx) + 1) * grid_.width * kSub / (2 * nx) - kSub / 2);
+      c.y = static_cast<std::int32_t>((2 * (k / nx) + 1) * grid_.height * kSub / (2 * ny) - kSub / 2);
+      const std::int64_t x = (c.x + kSub / 2) / kSub, y = (c.y + kSub / 2) / kSub;
+      const auto [dy, dx] = image_.lowest_gradient(y, x);
+      c.x += static_cast<std::int32_t>(dx * kSub);
+      c.y += static_cast<std::int32_t>(dy * kSub);
+      const std::uint8_t* p = image_.pixel(x + dx, y + dy);
+      for (int j = 0; j < 3; ++j) c.color[j] = p[j * grid_.area_of_tile()];
       c.color[3] = 0;
     }
   });
@@ -206,7 +94,7 @@ void BytePath::warm_start(const Options& options) {
     ByteCenter& c = centers[k];
     c.x = static_cast<std::int32_t>(std::lround(x * kSub));
     c.y = static_cast<std::int32_t>(std::lround(y * kSub));
-    const std::uint8_t* p = planes_.get() + offset(std::lround(x), std::lround(y));
+    const std::uint8_t* p = image_.pixel(std::lround(x), std::lround(y));
     for (std::int64_t j = 0; j < 3; ++j) {
       const double zero = options.to_lab && j > 0 ? 128.0 : 0.0;
       c.color[j] = j + 3 < options.center_width
@@ -262,7 +150,7 @@ void BytePath::solve(std::int64_t ty, std::int64_t tx, std::int32_t* winners) co
     }
   for (std::int64_t i = 0; i < t * t; ++i) {
     const std::int64_t x = left + i % t * kSub, y = top + i / t * kSub;
-    const std::uint8_t* p = planes_.get() + offset(x / kSub, y / kSub);
+    const std::uint8_t* p = image_.pixel(x / kSub, y / kSub);
     std::int64_t best = 255;
     winners[i] = near.front();
     for (const std::int32_t k : near) {
@@ -284,7 +172,7 @@ void BytePath::add_solved(std::int64_t ty, std::int64_t tx, int block, ByteSums*
   for (std::int64_t i = 0; i < t * t; ++i) {
     const std::int64_t x = tx * t + i % t, y = ty * t + i / t;
     if (x >= grid_.width || y >= grid_.height || (block >= 0 && ((y - x) & 3) != block)) continue;
-    const std::uint8_t* p = planes_.get() + offset(x, y);
+    const std::uint8_t* p = image_.pixel(x, y);
     ByteSums& s = sums[winners[i]];
     s.count += 1;
     s.l += p[0];
@@ -384,8 +272,8 @@ std::int64_t BytePath::run(const ImageView& image, const Options& options, const
   kernels_ = &byte_kernels();
   const int chunks = static_cast<int>(std::min<std::int64_t>(exec.threads(), grid_.tiles_y));
   if (static_cast<int>(rows_.size()) != chunks) rows_ = std::vector<RowScratch>(static_cast<std::size_t>(chunks));
-  load(image, options, exec);
-  grid_.planes = planes_.get();
+  image_.load(image, options, tile, chunks, exec);
+  grid_.planes = image_.planes();
   if (options.centers != nullptr) warm_start(options);
   else seed(seeds, exec);
   views_.take(count_);
@@ -429,7 +317,8 @@ bool fits_bytes(const ImageView& image, const MaskView& mask, const Options& opt
   const double s = seeds.interval;
   return image.dtype == DType::u8 && image.depth() == 1 && image.channels() <= 3 && !mask && !options.slic_zero &&
          (options.binomial() || !options.smooth()) && options.spacing[1] == 1 && options.spacing[2] == 1 &&
-         options.compactness <= 32.0 && s >= 2.0 && s <= 1024.0 && options.compactness / s < 7.9;
+         std::max(image.width(), image.height()) <= (1 << 26) && options.compactness <= 32.0 && s >= 2.0 &&
+         s <= 1024.0 && options.compactness / s < 7.9;
 }
 
 std::int64_t slic_bytes(const ImageView& image, const Options& options, const Seeds& seeds, std::int32_t* labels,
