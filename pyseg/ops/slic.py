@@ -153,10 +153,16 @@ def _on_torch(batch: Tensor, o: _Options, mask: Tensor | None, centers: Tensor |
         mask = (mask != 0).cpu()
     if centers is not None:
         centers = centers.cpu()
-    labels, count = ops.slic(
-        batch.detach(), o.n_segments, o.compactness, o.max_iter, o.tol, o.sigma, o.to_lab, o.slic_zero,
-        o.enforce_connectivity, o.min_size_factor, o.start_label, mask, o.spacing, centers, o.dims,
-    )  # fmt: skip
+    try:
+        labels, count = ops.slic(
+            batch.detach(), o.n_segments, o.compactness, o.max_iter, o.tol, o.sigma, o.to_lab, o.slic_zero,
+            o.enforce_connectivity, o.min_size_factor, o.start_label, mask, o.spacing, centers, o.dims,
+        )  # fmt: skip
+    except RuntimeError as error:  # torch >= 2.14 passes C++'s std::invalid_argument on as a RuntimeError
+        message = str(error).partition("\n")[0]
+        if message.startswith("slic: "):
+            raise ValueError(message) from None
+        raise
     return labels.to(device), count.to(device)
 
 
@@ -197,8 +203,8 @@ def slic(
             image. None: exactly ``max_iter`` passes, each on every fourth row where superpixels are large enough for
             that.
         sigma: Gaussian smoothing beforehand, in pixels; one number, or one an axis; 0: none. None: the binomial kernel
-            (1, 2, 1) / 4 along each axis, which improves every measure of quality and costs little. Values outside a mask
-            have no weight.
+            (1, 2, 1) / 4 along each axis, which improves every measure of quality and costs little. Values outside a
+            mask have no weight.
         convert2lab: convert RGB to CIELAB. None: where there are 3 channels. Without it, the range of an integer type
             (of a float: 0 to 1) weighs as 0 to 100, L's range, so that ``compactness`` means the same.
         slic_zero: SLICO: compactness adapts to each superpixel's own contrast; ``compactness`` is where it starts.
