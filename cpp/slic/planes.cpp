@@ -270,7 +270,8 @@ void PlanePath::add(std::int64_t row, std::int64_t tx, const std::uint8_t* place
   const std::int64_t z = row / grid_.tiles_y, y0 = row % grid_.tiles_y * kSide, x0 = tx * kSide;
   const std::uint16_t* inside = image_.inside_tile(row, tx);
   const float* tile = image_.tile(row, tx);
-  const std::int64_t width = kColor + grid_.channels;
+  const std::int64_t channels = grid_.channels, width = kColor + channels;
+  const float fixed = image_.fixed();
   for (int i = 0; i < (phase < 0 ? kArea : kArea / 4); ++i) {
     const int x = i % kSide, r = phase < 0 ? i / kSide : 4 * (i / kSide) + ((phase + x) & 3);
     if (!(inside[r] >> x & 1)) continue;
@@ -281,7 +282,7 @@ void PlanePath::add(std::int64_t row, std::int64_t tx, const std::uint8_t* place
     s[1] += z;
     s[2] += y0 + r;
     s[3] += x0 + x;
-    for (std::int64_t c = 0; c < grid_.channels; ++c) s[kColor + c] += std::lrintf(pixel[c * kArea] * image_.fixed());
+    for (std::int64_t c = 0; c < channels; ++c) s[kColor + c] += std::lrintf(pixel[c * kArea] * fixed);
     if (!slic_zero_) continue;
     const float* color = colors_.data() + k * grid_.channels;
     float d = 0;

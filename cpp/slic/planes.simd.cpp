@@ -9,6 +9,10 @@
 
 #include "core/view.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace pyseg::slic::PYSEG_ISA {
 namespace {
 
@@ -38,11 +42,15 @@ inline Floats every_fourth(Floats a, Floats b, Floats c, Floats d) {
   return lane < 2 ? ab : cd;
 }
 
-// The same four values over and over.
+// The same four values over and over; not by way of memory, which would stall on the wide load after narrow stores.
 inline Floats repeat4(const float* p) {
-  Floats v;
-  for (int i = 0; i < kLanes; i += 4) std::memcpy(reinterpret_cast<char*>(&v) + 4 * i, p, 16);
-  return v;
+#if defined(__AVX512F__)
+  return reinterpret_cast<Floats>(_mm512_broadcast_f32x4(_mm_loadu_ps(p)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Floats>(_mm256_broadcast_ps(reinterpret_cast<const __m128*>(p)));
+#else
+  return load(p);
+#endif
 }
 
 struct Near {
@@ -65,16 +73,17 @@ void nearest(const float* tile, std::int64_t channels, const Near& near, int pha
   const std::int64_t n = Channels == 0 ? channels : Channels;
   for (int r = 0; r < (Sampled ? kSide / 4 : kSide); ++r)
     for (int x = 0; x < kSide; x += kLanes) {
-      constexpr int kHeld = Channels == 0 ? 1 : Channels;  // in registers
+      constexpr int kHeld = Channels == 0 ? 32 : Channels;  // gathered once for all candidates
+      const std::int64_t held = n < kHeld ? n : kHeld;
       Floats pixel[kHeld];
-      for (int j = 0; j < kHeld; ++j) pixel[j] = pixels<Sampled>(tile + j * kArea, r, x, phase);
+      for (std::int64_t j = 0; j < held; ++j) pixel[j] = pixels<Sampled>(tile + j * kArea, r, x, phase);
       Floats best = Floats{} + __builtin_inff();
       Ints at{};
       for (int i = 0; i < near.count; ++i) {
         const PlaneCandidate& c = *near.candidates[i];
         Floats color = magnitude(pixel[0] - c.color[0]);
-        for (int j = 1; j < kHeld; ++j) color += magnitude(pixel[j] - c.color[j]);
-        for (std::int64_t j = kHeld; j < n; ++j)
+        for (std::int64_t j = 1; j < held; ++j) color += magnitude(pixel[j] - c.color[j]);
+        for (std::int64_t j = held; j < n; ++j)
           color += magnitude(pixels<Sampled>(tile + j * kArea, r, x, phase) - c.color[j]);
         const Floats dzy = Sampled ? repeat4(c.dzy + 4 * r) : Floats{} + c.dzy[r];
         const Floats distance = color * c.weight + (dzy + load(near.dx[i] + x));
