@@ -142,9 +142,11 @@ std::int64_t PlaneImage::load(const ImageView& image, const MaskView& mask, cons
         if (row % tiles_y_ * kSide + r < height_)
           here = std::max(here, std::bit_cast<std::uint32_t>(load_row(image, options, row, r, lines.data())));
         for (std::int64_t tx = 0; tx < tiles_x_; ++tx)
-          for (std::int64_t c = 0; c < channels_; ++c)
-            std::memcpy(tiles + ((row * tiles_x_ + tx) * channels_ + c) * kArea + r * kSide,
-                        lines.data() + c * padded + tx * kSide, kSide * sizeof(float));
+          for (std::int64_t c = 0; c < channels_; ++c) {
+            float* tile = tiles + ((row * tiles_x_ + tx) * channels_ + c) * kArea;
+            const float* line = lines.data() + c * padded + tx * kSide;
+            for (int x = 0; x < kSide; ++x) tile[place_of(x, r)] = line[x];
+          }
       }
     for (std::uint32_t seen = most.load(); seen < here && !most.compare_exchange_weak(seen, here);) {
     }

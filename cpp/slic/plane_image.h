@@ -28,7 +28,8 @@ class PlaneImage {
   }
   bool empty_tile(std::int64_t row, std::int64_t tx) const;
   float at(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t c) const {
-    return tile(z * tiles_y_ + y / kSide, x / kSide)[c * kArea + y % kSide * kSide + x % kSide];
+    return tile(z * tiles_y_ + y / kSide,
+                x / kSide)[c * kArea + place_of(static_cast<int>(x % kSide), static_cast<int>(y % kSide))];
   }
   bool inside(std::int64_t z, std::int64_t y, std::int64_t x) const {
     return inside_tile(z * tiles_y_ + y / kSide, x / kSide)[y % kSide] >> (x % kSide) & 1;

@@ -43,16 +43,16 @@ class PlanePath {
   void warm_start(const Options& options);
   void sample(std::int64_t k, std::int64_t z, std::int64_t y, std::int64_t x);
   void bound_groups();
-  void collect(std::int64_t row, int phase, RowScratch& scratch) const;
+  void collect(std::int64_t row, int block, RowScratch& scratch) const;
   void iterate(const Options& options, std::int64_t passes, bool quarter, bool spatial, const Executor& exec);
-  void pass(std::int64_t row, RowScratch& scratch, int phase, std::int64_t* sums, float* farthest) const;
-  void add(std::int64_t row, std::int64_t tx, const std::uint8_t* place, const std::int32_t* table, int phase,
+  void pass(std::int64_t row, RowScratch& scratch, int block, std::int64_t* sums, float* farthest) const;
+  void add(std::int64_t row, std::int64_t tx, const std::uint8_t* place, const std::int32_t* table, int block,
            std::int64_t* sums, float* farthest) const;
   double update(std::int64_t begin, std::int64_t end, bool spatial);
   void label(std::int64_t row, RowScratch& scratch);
-  void places(std::int64_t row, std::int64_t tx, const RowScratch& scratch, int phase, std::uint8_t* place,
+  void places(std::int64_t row, std::int64_t tx, const RowScratch& scratch, int block, std::uint8_t* place,
               std::int32_t* table) const;
-  void solve(std::int64_t row, std::int64_t tx, int phase, std::uint8_t* place, std::int32_t* table) const;
+  void solve(std::int64_t row, std::int64_t tx, std::uint8_t* place, std::int32_t* table) const;
 
   PlaneGrid grid_{};
   PlaneImage image_;
@@ -180,7 +180,7 @@ bool touches(float at, float reach, std::int64_t first, std::int64_t last) {
   return at + reach >= static_cast<float>(first) && at - reach <= static_cast<float>(last);
 }
 
-void PlanePath::collect(std::int64_t row, int phase, RowScratch& scratch) const {
+void PlanePath::collect(std::int64_t row, int block, RowScratch& scratch) const {
   const std::int64_t z = row / grid_.tiles_y, y0 = row % grid_.tiles_y * kSide;
   scratch.candidates.clear();
   scratch.lists.resize(static_cast<std::size_t>(grid_.tiles_x));
@@ -195,10 +195,11 @@ void PlanePath::collect(std::int64_t row, int phase, RowScratch& scratch) const 
       if (!touches(c.at[0], grid_.reach[0], z, z) || !touches(c.at[1], grid_.reach[1], y0, y0 + kSide - 1)) continue;
       PlaneCandidate candidate{};
       const float dz = std::abs(static_cast<float>(z) - c.at[0]) * grid_.weight[0];
-      for (int i = 0; i < kSide; ++i) {
-        const int r = phase < 0 ? i : (i & ~3) + ((phase + i) & 3);
-        candidate.dzy[i] = dz + std::abs(static_cast<float>(y0 + r) - c.at[1]) * grid_.weight[1];
-      }
+      for (int b = block < 0 ? 0 : block; b < (block < 0 ? 4 : block + 1); ++b)
+        for (int i = 0; i < kSide; ++i) {
+          const int r = (i & ~3) + ((b + i) & 3);
+          candidate.dzy[kSide * b + i] = dz + std::abs(static_cast<float>(y0 + r) - c.at[1]) * grid_.weight[1];
+        }
       candidate.color = colors_.data() + k * grid_.channels;
       candidate.center = static_cast<std::int32_t>(k);
       candidate.x = c.at[2];
@@ -216,7 +217,7 @@ void PlanePath::collect(std::int64_t row, int phase, RowScratch& scratch) const 
 }
 
 // Where a tile has too many candidates, or none, and its window doubles until it has: the definition, pixel by pixel.
-void PlanePath::solve(std::int64_t row, std::int64_t tx, int phase, std::uint8_t* place, std::int32_t* table) const {
+void PlanePath::solve(std::int64_t row, std::int64_t tx, std::uint8_t* place, std::int32_t* table) const {
   const std::int64_t z = row / grid_.tiles_y, y0 = row % grid_.tiles_y * kSide, x0 = tx * kSide;
   std::vector<std::int32_t> near;
   for (float grown = 1.0f; near.empty(); grown *= 2.0f)
@@ -238,7 +239,7 @@ void PlanePath::solve(std::int64_t row, std::int64_t tx, int phase, std::uint8_t
       float d = std::abs(tile[i] - color[0]);
       for (std::int64_t j = 1; j < grid_.channels; ++j) d += std::abs(tile[j * kArea + i] - color[j]);
       const float dz = std::abs(static_cast<float>(z) - c.at[0]) * grid_.weight[0];
-      const float dzy = dz + std::abs(static_cast<float>(y0 + i / kSide) - c.at[1]) * grid_.weight[1];
+      const float dzy = dz + std::abs(static_cast<float>(y0 + row_of(i)) - c.at[1]) * grid_.weight[1];
       d = d * c.weight +
           (dzy + std::abs(static_cast<float>(x0) + static_cast<float>(i % kSide) - c.at[2]) * grid_.weight[2]);
       if (!(d < best)) continue;
@@ -249,33 +250,31 @@ void PlanePath::solve(std::int64_t row, std::int64_t tx, int phase, std::uint8_t
   std::copy_n(winners, kArea, table);
   std::sort(table, table + kArea);
   std::int32_t* end = std::unique(table, table + kArea);
-  for (int i = 0; i < (phase < 0 ? kArea : kArea / 4); ++i) {
-    const int x = i % kSide, r = phase < 0 ? i / kSide : 4 * (i / kSide) + ((phase + x) & 3);
-    place[i] = static_cast<std::uint8_t>(std::lower_bound(table, end, winners[r * kSide + x]) - table);
-  }
+  for (int i = 0; i < kArea; ++i)
+    place[i] = static_cast<std::uint8_t>(std::lower_bound(table, end, winners[i]) - table);
 }
 
 // The centre of pixel i of the tile is table[place[i]].
-void PlanePath::places(std::int64_t row, std::int64_t tx, const RowScratch& scratch, int phase, std::uint8_t* place,
+void PlanePath::places(std::int64_t row, std::int64_t tx, const RowScratch& scratch, int block, std::uint8_t* place,
                        std::int32_t* table) const {
   const auto& list = scratch.lists[static_cast<std::size_t>(tx)];
-  if (list.empty() || list.size() > kMaxCandidates) return solve(row, tx, phase, place, table);
+  if (list.empty() || list.size() > kMaxCandidates) return solve(row, tx, place, table);
   plane_kernels().assign(image_.tile(row, tx), grid_.channels, scratch.candidates.data(), list.data(),
-                         static_cast<int>(list.size()), static_cast<float>(tx * kSide), grid_.weight[2], phase, place);
+                         static_cast<int>(list.size()), static_cast<float>(tx * kSide), grid_.weight[2], block, place);
   for (std::size_t i = 0; i < list.size(); ++i) table[i] = scratch.candidates[static_cast<std::size_t>(list[i])].center;
 }
 
-void PlanePath::add(std::int64_t row, std::int64_t tx, const std::uint8_t* place, const std::int32_t* table, int phase,
+void PlanePath::add(std::int64_t row, std::int64_t tx, const std::uint8_t* place, const std::int32_t* table, int block,
                     std::int64_t* sums, float* farthest) const {
   const std::int64_t z = row / grid_.tiles_y, y0 = row % grid_.tiles_y * kSide, x0 = tx * kSide;
   const std::uint16_t* inside = image_.inside_tile(row, tx);
   const float* tile = image_.tile(row, tx);
   const std::int64_t channels = grid_.channels, width = kColor + channels;
   const float fixed = image_.fixed();
-  for (int i = 0; i < (phase < 0 ? kArea : kArea / 4); ++i) {
-    const int x = i % kSide, r = phase < 0 ? i / kSide : 4 * (i / kSide) + ((phase + x) & 3);
+  for (int i = block < 0 ? 0 : 64 * block; i < (block < 0 ? kArea : 64 * block + 64); ++i) {
+    const int x = i % kSide, r = row_of(i);
     if (!(inside[r] >> x & 1)) continue;
-    const float* pixel = tile + r * kSide + x;
+    const float* pixel = tile + i;
     const std::int32_t k = table[place[i]];
     std::int64_t* s = sums + k * width;
     s[0] += 1;
@@ -291,14 +290,14 @@ void PlanePath::add(std::int64_t row, std::int64_t tx, const std::uint8_t* place
   }
 }
 
-void PlanePath::pass(std::int64_t row, RowScratch& scratch, int phase, std::int64_t* sums, float* farthest) const {
-  collect(row, phase, scratch);
+void PlanePath::pass(std::int64_t row, RowScratch& scratch, int block, std::int64_t* sums, float* farthest) const {
+  collect(row, block, scratch);
   for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) {
     if (image_.empty_tile(row, tx)) continue;
     std::uint8_t place[kArea];
     std::int32_t table[kArea];
-    places(row, tx, scratch, phase, place, table);
-    add(row, tx, place, table, phase, sums, farthest);
+    places(row, tx, scratch, block, place, table);
+    add(row, tx, place, table, block, sums, farthest);
   }
 }
 
@@ -348,11 +347,12 @@ void PlanePath::iterate(const Options& options, std::int64_t passes, bool quarte
 
 void PlanePath::label(std::int64_t row, RowScratch& scratch) {
   collect(row, -1, scratch);
-  std::uint8_t buffer[64 + kArea] = {};
+  std::uint8_t place[kArea] = {}, buffer[64 + kArea] = {}, *raster = buffer + 64;
   for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) {
     std::int32_t table[kArea];
-    if (!image_.empty_tile(row, tx)) places(row, tx, scratch, -1, buffer + 64, table);
-    components_.add(row, tx, buffer + 64, table, image_.inside_tile(row, tx));
+    if (!image_.empty_tile(row, tx)) places(row, tx, scratch, -1, place, table);
+    for (int i = 0; i < kArea; ++i) raster[row_of(i) * kSide + i % kSide] = place[i];
+    components_.add(row, tx, raster, table, image_.inside_tile(row, tx));
   }
 }
 

@@ -1,7 +1,8 @@
 // SLIC on float32 planes: any dtype, any number of channels, volumes, masks, SLICO, spacing.
 //
-// The image is cut into tiles of 16x16 pixels of one slice, [channels, 256] floats each. The distance of a pixel to
-// centre k is
+// The image is cut into tiles of 16x16 pixels of one slice, [channels, 256] floats each, in the order of bytes.h: pixel
+// (x, y) in block (y - x) % 4, row y / 4, so that a sampled pass reads a quarter of the memory. The distance of a pixel
+// to centre k is
 //     w_k (|p_0 - c_0| + |p_1 - c_1| + ...) + ((sz + sy) + sx),   sx = |x - cx| * W_x,
 // in float32, in this order and without contraction, so that instruction sets agree; w_k is 1, or in SLICO 1 / the
 // largest colour distance among the cluster's pixels of the pass before. Sums are integers (colours in fixed point,
@@ -16,6 +17,10 @@
 namespace pyseg::slic {
 
 constexpr int kSide = 16, kArea = kSide * kSide;
+
+// Where pixel (x, y) of a tile is, and which row of the tile place i is of; its column is i % 16.
+inline int place_of(int x, int y) { return ((y - x) & 3) * 64 + (y >> 2) * 16 + x; }
+inline int row_of(int i) { return (i >> 4 & 3) * 4 + (((i >> 6) + i) & 3); }
 
 struct PlaneGrid {
   std::int64_t depth, height, width, tiles_x, tiles_y, channels;
@@ -32,17 +37,17 @@ struct PlaneCenter {
 
 // A centre as one row of tiles sees it.
 struct PlaneCandidate {
-  float dzy[kSide];  // spatial term of each row of pixels; in a sampled pass of row 4 j + (phase + i) % 4 at 4 j + i
+  float dzy[4 * kSide];  // spatial term of row 4 j + (b + i) % 4 at 16 b + 4 j + i: of columns i, i + 4, ... of block b
   const float* color;
   std::int32_t center, x0, x1;  // tiles
   float x, weight;
 };
 
 struct PlaneKernels {
-  // The nearest of `count` candidates of a tile: place [kArea] is their place in the list. A sampled pass (phase >= 0)
-  // looks at the pixels with (y - x) % 4 = phase, of which row j of `place` is (x, 4 j + (phase + x) % 4).
+  // The nearest of `count` candidates for the pixels of a block (negative: of all four): place [kArea], in the tile's
+  // order, is their place in the list.
   void (*assign)(const float* tile, std::int64_t channels, const PlaneCandidate* candidates, const std::int32_t* list,
-                 int count, float x0, float weight_x, int phase, std::uint8_t* place);
+                 int count, float x0, float weight_x, int block, std::uint8_t* place);
   // Rows of float32 from other types: 255 or 65535 become 1, floats stay. `step` in bytes.
   void (*convert)(const std::byte* in, int dtype, std::int64_t step, std::int64_t count, float* out);
   // out[i] = sum_j in[i + j] kernel[j], `in` padded: one row of a separable filter; rows[j] for the other axes.

@@ -34,14 +34,6 @@ inline Floats load(const float* p) {
 
 inline Floats magnitude(Floats v) { return reinterpret_cast<Floats>(reinterpret_cast<Ints>(v) & 0x7FFFFFFF); }
 
-// Lanes 0, 4, 8, ... of a, 1, 5, 9, ... of b, and so on.
-inline Floats every_fourth(Floats a, Floats b, Floats c, Floats d) {
-  Ints lane;
-  for (int i = 0; i < kLanes; ++i) lane[i] = i & 3;
-  const Floats ab = lane == 0 ? a : b, cd = lane == 2 ? c : d;
-  return lane < 2 ? ab : cd;
-}
-
 // The same four values over and over; not by way of memory, which would stall on the wide load after narrow stores.
 inline Floats repeat4(const float* p) {
 #if defined(__AVX512F__)
@@ -59,50 +51,32 @@ struct Near {
   int count;
 };
 
-// Pixels x .. x + kLanes of row r; of virtual row r where sampled.
-template <bool Sampled>
-inline Floats pixels(const float* plane, int r, int x, int phase) {
-  if constexpr (!Sampled) return load(plane + r * kSide + x);
-  const float* group = plane + 4 * r * kSide + x;
-  const auto row = [&](int q) { return load(group + ((phase + q) & 3) * kSide); };
-  return every_fourth(row(0), row(1), row(2), row(3));
-}
-
-template <int Channels, bool Sampled>  // Channels 0: any
-void nearest(const float* tile, std::int64_t channels, const Near& near, int phase, std::uint8_t* place) {
+template <int Channels>  // 0: any
+void nearest(const float* tile, std::int64_t channels, const Near& near, int block, std::uint8_t* place) {
   const std::int64_t n = Channels == 0 ? channels : Channels;
-  for (int r = 0; r < (Sampled ? kSide / 4 : kSide); ++r)
-    for (int x = 0; x < kSide; x += kLanes) {
-      constexpr int kHeld = Channels == 0 ? 32 : Channels;  // gathered once for all candidates
-      const std::int64_t held = n < kHeld ? n : kHeld;
-      Floats pixel[kHeld];
-      for (std::int64_t j = 0; j < held; ++j) pixel[j] = pixels<Sampled>(tile + j * kArea, r, x, phase);
-      Floats best = Floats{} + __builtin_inff();
-      Ints at{};
-      for (int i = 0; i < near.count; ++i) {
-        const PlaneCandidate& c = *near.candidates[i];
-        Floats color = magnitude(pixel[0] - c.color[0]);
-        for (std::int64_t j = 1; j < held; ++j) color += magnitude(pixel[j] - c.color[j]);
-        for (std::int64_t j = held; j < n; ++j)
-          color += magnitude(pixels<Sampled>(tile + j * kArea, r, x, phase) - c.color[j]);
-        const Floats dzy = Sampled ? repeat4(c.dzy + 4 * r) : Floats{} + c.dzy[r];
-        const Floats distance = color * c.weight + (dzy + load(near.dx[i] + x));
-        const Ints nearer = distance < best;
-        best = nearer ? distance : best;
-        at = nearer ? Ints{} + i : at;
-      }
-      for (int lane = 0; lane < kLanes; ++lane) place[r * kSide + x + lane] = static_cast<std::uint8_t>(at[lane]);
+  for (int i = 64 * block; i < 64 * block + 64; i += kLanes) {
+    constexpr int kHeld = Channels == 0 ? 1 : Channels;  // in registers
+    Floats pixel[kHeld];
+    for (int j = 0; j < kHeld; ++j) pixel[j] = load(tile + j * kArea + i);
+    const int row = i & 0xF0, x = i & 15;
+    Floats best = Floats{} + __builtin_inff();
+    Ints at{};
+    for (int k = 0; k < near.count; ++k) {
+      const PlaneCandidate& c = *near.candidates[k];
+      Floats color = magnitude(pixel[0] - c.color[0]);
+      for (int j = 1; j < kHeld; ++j) color += magnitude(pixel[j] - c.color[j]);
+      for (std::int64_t j = kHeld; j < n; ++j) color += magnitude(load(tile + j * kArea + i) - c.color[j]);
+      const Floats distance = color * c.weight + (repeat4(c.dzy + row / 4) + load(near.dx[k] + x));
+      const Ints nearer = distance < best;
+      best = nearer ? distance : best;
+      at = nearer ? Ints{} + k : at;
     }
-}
-
-template <int Channels>
-void nearest(const float* tile, std::int64_t channels, const Near& near, int phase, std::uint8_t* place) {
-  if (phase < 0) nearest<Channels, false>(tile, channels, near, 0, place);
-  else nearest<Channels, true>(tile, channels, near, phase, place);
+    for (int lane = 0; lane < kLanes; ++lane) place[i + lane] = static_cast<std::uint8_t>(at[lane]);
+  }
 }
 
 void assign(const float* tile, std::int64_t channels, const PlaneCandidate* candidates, const std::int32_t* list,
-            int count, float x0, float weight_x, int phase, std::uint8_t* place) {
+            int count, float x0, float weight_x, int block, std::uint8_t* place) {
   Near near;
   near.count = count;
   for (int i = 0; i < count; ++i) {
@@ -112,9 +86,28 @@ void assign(const float* tile, std::int64_t channels, const PlaneCandidate* cand
       near.dx[i][x] = (d < 0 ? -d : d) * weight_x;
     }
   }
-  if (channels == 3) nearest<3>(tile, 3, near, phase, place);
-  else if (channels == 1) nearest<1>(tile, 1, near, phase, place);
-  else nearest<0>(tile, channels, near, phase, place);
+  for (int b = block < 0 ? 0 : block; b < (block < 0 ? 4 : block + 1); ++b) switch (channels) {
+      case 1:
+        nearest<1>(tile, 1, near, b, place);
+        break;
+      case 2:
+        nearest<2>(tile, 2, near, b, place);
+        break;
+      case 3:
+        nearest<3>(tile, 3, near, b, place);
+        break;
+      case 4:
+        nearest<4>(tile, 4, near, b, place);
+        break;
+      case 5:
+        nearest<5>(tile, 5, near, b, place);
+        break;
+      case 6:
+        nearest<6>(tile, 6, near, b, place);
+        break;
+      default:
+        nearest<0>(tile, channels, near, b, place);
+    }
 }
 
 template <typename T>
