@@ -1,0 +1,71 @@
+"""No call crashes, hangs, allocates without bounds, modifies its input, or fails without a rule in words.
+
+As a script, it makes the calls of a group, from the one after a given name on, and prints a line before and after each.
+"""
+
+import faulthandler
+import resource
+import subprocess
+import sys
+
+import pytest
+
+SECONDS = 10  # a call
+MEMORY = 12 * 2**30  # that a process may ask for: a call that allocates more than a few GB fails
+
+GROUPS = ["slic", "stats", "torch", "bypass", "threads"]
+
+
+def run(group, after):
+    process = subprocess.run(
+        [sys.executable, __file__, group, after], capture_output=True, text=True, timeout=600, check=False
+    )
+    outcomes, name = {}, None
+    for line in process.stdout.splitlines():
+        name, _, outcomes[name] = line.partition("\t")
+    if process.returncode == 0:
+        return outcomes, None
+    assert name is not None, process.stderr[-3000:]
+    hang = "Timeout" in process.stderr
+    outcomes[name] = f"hangs for {SECONDS} s" if hang else f"ends the process: exit code {process.returncode}"
+    return outcomes, name
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_only_errors_in_words(group):
+    outcomes, died = {}, ""
+    while died is not None:
+        more, died = run(group, died)
+        outcomes |= more
+    assert len(outcomes) > 5
+    wrong = [f"{name}: {outcome}" for name, outcome in outcomes.items() if outcome != "ok"]
+    assert not wrong, f"{len(wrong)} of {len(outcomes)} calls:\n" + "\n".join(wrong)
+
+
+def main(group, after):
+    import hostile
+    import hostile_rest
+    import hostile_slic
+    import torch
+
+    add = {
+        "slic": hostile_slic.slic_cases,
+        "stats": hostile_rest.stats_cases,
+        "torch": hostile_rest.torch_cases,
+        "bypass": hostile_rest.bypass_cases,
+        "threads": hostile_rest.thread_cases,
+    }
+    add[group]()
+    torch.set_num_threads(2)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
+    names = list(hostile.CASES)
+    for name in names[names.index(after) + 1 if after else 0 :]:
+        print(f"{name}\tended the process", flush=True)
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        outcome = hostile.outcome(name)
+        faulthandler.cancel_dump_traceback_later()
+        print(f"{name}\t{outcome}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
