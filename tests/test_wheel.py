@@ -19,7 +19,8 @@ labels, stats = pyseg.slic(np.tile(np.arange(64, dtype=np.uint8), (48, 1)), 12, 
 assert labels.shape == (48, 64) and labels.dtype == np.int32 and stats.n == labels.max() + 1 > 6
 info = pyseg.info()
 assert info["libraries"]["numpy"]["loaded"], info
-assert not info["libraries"]["torch"]["loaded"] and info["libraries"]["torch"]["reason"] == "torch is not installed", info
+torch = info["libraries"]["torch"]
+assert not torch["loaded"] and torch["reason"] == "torch is not installed", info
 assert "torch" not in sys.modules
 print(pyseg.__version__)
 """

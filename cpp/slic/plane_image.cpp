@@ -42,10 +42,10 @@ void PlaneImage::smooth_axis(const ImageView& image, std::int64_t planes, int ax
   std::vector<float> kernel(static_cast<std::size_t>(2 * radius + 1));
   double total = 0;
   for (std::int64_t i = -radius; i <= radius; ++i)
-    total += std::exp(-0.5 * static_cast<double>(i * i) / (sigma * sigma));
+    total += std::exp(-0.5 * std::pow(static_cast<double>(i) / sigma, 2));
   for (std::int64_t i = -radius; i <= radius; ++i)
     kernel[static_cast<std::size_t>(i + radius)] =
-        static_cast<float>(std::exp(-0.5 * static_cast<double>(i * i) / (sigma * sigma)) / total);
+        static_cast<float>(std::exp(-0.5 * std::pow(static_cast<double>(i) / sigma, 2)) / total);
   if (sigma < 0) kernel = {0.25f, 0.5f, 0.25f};
   const std::int64_t step = axis == 0 ? height_ : 1;  // rows between neighbours along z and y
   const std::int64_t lines = planes * image.depth() * height_;
