@@ -41,6 +41,10 @@ def to_numpy(op: str, name: str, x: Any) -> tuple[NDArray[Any], Callable[[NDArra
     if is_torch(x):
         import torch
 
+        if x.layout != torch.strided or x.device.type == "meta":
+            raise TypeError(f"{op}: {name} must be a dense tensor with values, got {x.layout} on {x.device}")
+        if x.dtype == torch.bfloat16:
+            x = x.float()
         device = x.device
         return x.detach().cpu().numpy(), lambda result: torch.from_numpy(result).to(device)
     if hasattr(x, "__dlpack__"):

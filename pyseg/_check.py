@@ -30,8 +30,8 @@ def real(op: str, name: str, value: Any) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{op}: {name} must be a number, got {value!r}") from None
-    except OverflowError:
-        number = math.inf
+    except OverflowError:  # an integer beyond any float
+        number = math.inf if value > 0 else -math.inf
     if math.isnan(number):
         raise ValueError(f"{op}: {name} must be a number, got nan")
     return number
@@ -50,12 +50,8 @@ def per_axis(op: str, name: str, value: float | Sequence[float], dims: int, miss
     """One number for all ``dims`` axes, or one each; as three values (z, y, x), ``missing`` for an absent z."""
     if isinstance(value, (str, bytes)):
         raise TypeError(f"{op}: {name} must be a number or {dims} numbers, got {value!r}")
-    try:
-        values = [real(op, name, v) for v in value]  # type: ignore[union-attr]
-    except TypeError:
-        if hasattr(value, "__len__") and len(value) > 0:
-            raise
-        values = [real(op, name, value)] * dims
+    scalar = not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0
+    values = [real(op, name, value)] * dims if scalar else [real(op, name, v) for v in value]  # type: ignore[union-attr]
     if len(values) != dims:
         raise ValueError(f"{op}: {name} must be a number or {dims} numbers, one an axis, got {len(values)}")
     return [missing] * (3 - dims) + values

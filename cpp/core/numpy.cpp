@@ -26,7 +26,13 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   m.def("isa", [] { return pyseg::name_of(pyseg::isa()); });
   m.def("widest_isa", [] { return pyseg::name_of(pyseg::widest_isa()); });
   m.def("set_isa", &pyseg::set_isa, py::arg("name"));
-  m.def("set_num_threads", &pyseg::set_pool_threads, py::arg("threads"));
+  m.def(
+      "set_num_threads",
+      [](int threads) {
+        pyseg::check(threads >= 1, "set_num_threads: threads must be >= 1, got ", threads);
+        pyseg::set_pool_threads(threads);
+      },
+      py::arg("threads"));
   m.def("get_num_threads", &pyseg::pool_threads);
   pyseg::slic::bind(m);
   pyseg::superpixel_stats::bind(m);

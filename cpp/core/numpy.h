@@ -28,6 +28,11 @@ inline ImageView image_view(const char* op, const py::array& array, const std::a
   else
     throw TypeError(text(op, ": image must be uint8, uint16, float16, float32 or float64, got ",
                          std::string(py::str(array.dtype()))));
+  for (std::size_t i = 0; i < 4; ++i) {
+    check(axes[i] >= -1 && axes[i] < array.ndim(), op, ": an axis must be -1 .. ", array.ndim() - 1, ", got ", axes[i]);
+    for (std::size_t j = 0; j < i; ++j)
+      check(axes[i] < 0 || axes[i] != axes[j], op, ": axes must differ, got ", axes[i], " twice");
+  }
   view.data = static_cast<const std::byte*>(array.data());
   for (std::size_t i = 0; i < 4; ++i) {
     view.shape[i] = axes[i] < 0 ? 1 : array.shape(axes[i]);

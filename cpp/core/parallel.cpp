@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -37,8 +38,13 @@ constexpr int kSpins = 4000;
 
 class Workers {
  public:
-  explicit Workers(int count) {
-    for (int i = 0; i < count; ++i) threads_.emplace_back([this, i] { work(i + 1); });
+  // As many of `count` as the system grants; `wanted` is what was asked for.
+  Workers(int count, int wanted) : wanted_(wanted) {
+    threads_.reserve(static_cast<std::size_t>(count));
+    try {
+      for (int i = 0; i < count; ++i) threads_.emplace_back([this, i] { work(i + 1); });
+    } catch (const std::system_error&) {
+    }
   }
   ~Workers() {
     {
@@ -48,13 +54,14 @@ class Workers {
     wake_.notify_all();
     for (auto& t : threads_) t.join();
   }
+  int wanted() const { return wanted_; }
   int count() const { return static_cast<int>(threads_.size()); }
 
   // Worker i of `parts` gets the i-th part of [0, count); the caller is worker 0.
   void run(std::int64_t count, int parts, Range body) {
     body_ = &body;
     count_ = count;
-    parts_ = parts;
+    parts_ = std::min(parts, static_cast<int>(threads_.size()) + 1);
     left_.store(static_cast<int>(threads_.size()), std::memory_order_relaxed);
     {
       const std::lock_guard lock(mutex_);
@@ -102,6 +109,7 @@ class Workers {
     }
   }
 
+  const int wanted_;
   std::vector<std::thread> threads_;
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -162,9 +170,13 @@ class Pool final : public Executor {
       return;
     }
     const int wanted = s.threads.load() - 1;
-    if (s.workers == nullptr || s.workers->count() != wanted) {
-      delete s.workers;
-      s.workers = new Workers(wanted);
+    if (s.workers == nullptr || s.workers->wanted() != wanted) {
+      delete std::exchange(s.workers, nullptr);
+      s.workers = new Workers(wanted, wanted);
+      if (const int got = s.workers->count(); got < wanted) {  // leave the work some of the memory
+        delete std::exchange(s.workers, nullptr);
+        s.workers = new Workers(got / 2, wanted);
+      }
     }
     s.workers->run(count, parts, body);
   }

@@ -19,6 +19,7 @@ py::tuple run(const py::array& image, const std::array<int, 4>& axes, std::int64
               const std::optional<py::array_t<bool>>& mask, const std::array<double, 3>& spacing,
               const std::optional<Centers>& centers) {
   const ImageView view = numpy::image_view("slic", image, axes);
+  check_size(view);
   Options options{n_segments, compactness,          max_iter,        tol,        sigma, spacing, to_lab,
                   slic_zero,  enforce_connectivity, min_size_factor, start_label};
   std::vector<py::ssize_t> shape;

@@ -106,7 +106,7 @@ void PlanePath::seed_mask(std::int64_t count, double interval, const Options& op
   double step[3];
   const std::int64_t size[3] = {grid_.depth, grid_.height, grid_.width};
   for (std::size_t d = 0; d < 3; ++d) {
-    step[d] = std::max(1.0, interval / options.spacing[d]);
+    step[d] = std::clamp(interval / options.spacing[d], 1.0, static_cast<double>(size[d]));
     cells[d] = static_cast<std::int64_t>(std::ceil(static_cast<double>(size[d]) / step[d]));
   }
   struct Cell {
@@ -369,7 +369,8 @@ std::int64_t PlanePath::run(const ImageView& image, const MaskView& mask, const 
   grid_ = {image.depth(), image.height(), image.width(), image_.tiles_x(), image_.tiles_y(), image.channels(), {}, {}};
   slic_zero_ = options.slic_zero;
   for (std::size_t d = 0; d < 3; ++d) {
-    grid_.reach[d] = static_cast<float>(s / options.spacing[d]);
+    // Not nothing, however unequal the spacing: a window that finds no centre doubles.
+    grid_.reach[d] = static_cast<float>(std::max(s / options.spacing[d], 1.0 / 16.0));
     grid_.weight[d] = static_cast<float>((slic_zero_ ? 1.0 : options.compactness) * options.spacing[d] / s);
   }
   chunks_ = static_cast<int>(std::min<std::int64_t>(exec.threads(), grid_.rows()));

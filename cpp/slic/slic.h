@@ -37,6 +37,9 @@ struct Options {
   bool smooth() const { return sigma != std::array<double, 3>{0, 0, 0}; }
 };
 
+// What the sizes of an image must keep to, before anything is allocated for it. Throws std::invalid_argument.
+void check_size(const ImageView& image);
+
 // Labels [depth, height, width], start_label onwards, start_label - 1 where the mask is off. Returns their number.
 // Throws std::invalid_argument with the rule and the value.
 std::int64_t slic(const ImageView& image, const MaskView& mask, const Options& options, std::int32_t* labels,

@@ -47,6 +47,7 @@ std::tuple<Tensor, Tensor> slic(const Tensor& image, std::int64_t n_segments, do
         start_label);
   options.start_label = static_cast<std::int32_t>(start_label);
 
+  if (image.size(0) > 0) pyseg::slic::check_size(pyseg::torch_binding::image_view("slic", image, 0));
   std::vector<std::int64_t> shape{image.size(0)};
   for (std::int64_t d = 0; d < spatial_dims; ++d) shape.push_back(image.size(2 + d));
   if (mask) {
@@ -57,9 +58,10 @@ std::tuple<Tensor, Tensor> slic(const Tensor& image, std::int64_t n_segments, do
   Tensor centers = image;
   if (initial_centers) {
     const Tensor& given = *initial_centers;
-    check(given.dim() == 3 && given.size(0) == image.size(0) && given.scalar_type() == ScalarType::Double &&
-              given.is_cpu() && (given.size(2) == 3 || given.size(2) == 3 + image.size(1)),
-          "slic: initial_centers must be float64 [B, K, 3] or [B, K, 3 + C] on the CPU");
+    check(given.dim() == 3 && given.size(0) == image.size(0) && given.size(1) >= 1 &&
+              given.scalar_type() == ScalarType::Double && given.is_cpu() &&
+              (given.size(2) == 3 || given.size(2) == 3 + image.size(1)),
+          "slic: initial_centers must be float64 [B, K, 3] or [B, K, 3 + C], K >= 1, on the CPU");
     centers = torch::stable::contiguous(given);
     options.n_centers = centers.size(1);
     options.center_width = centers.size(2);

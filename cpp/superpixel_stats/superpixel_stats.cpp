@@ -9,7 +9,8 @@
 namespace pyseg::superpixel_stats {
 namespace {
 
-constexpr std::int64_t kBands = 8;
+// Each band has room for every label: one band where labels are many for the pixels.
+constexpr std::int64_t kBands = 8, kMaxChannels = 1 << 16, kFewLabels = 1 << 22;
 
 struct Pair {
   std::uint64_t key;  // a << 32 | b
@@ -151,11 +152,14 @@ Stats superpixel_stats(const std::int32_t* labels, const ImageView& image, std::
                        bool lab, const Executor& exec) {
   check(n >= 0, "superpixel_stats: n must be >= 0, got ", n);
   check(!lab || image.channels() == 3, "superpixel_stats: CIELAB needs 3 channels, got ", image.channels());
-  const std::int64_t rows = image.depth() * image.height();
-  std::vector<Band> bands(static_cast<std::size_t>(kBands), Band(labels, image, n, start_label, lab));
-  exec.each(kBands, [&](std::int64_t i) {
-    bands[static_cast<std::size_t>(i)].run(rows * i / kBands, rows * (i + 1) / kBands);
-  });
+  check(image.channels() >= 1 && image.channels() <= kMaxChannels, "superpixel_stats: image must have 1 .. ",
+        kMaxChannels, " channels, got ", image.channels());
+  check(n <= std::max(kFewLabels, image.pixels()), "superpixel_stats: n must be at most ",
+        std::max(kFewLabels, image.pixels()), ", got ", n);
+  const std::int64_t rows = image.depth() * image.height(), count = n > image.pixels() / 16 ? 1 : kBands;
+  std::vector<Band> bands(static_cast<std::size_t>(count), Band(labels, image, n, start_label, lab));
+  exec.each(count,
+            [&](std::int64_t i) { bands[static_cast<std::size_t>(i)].run(rows * i / count, rows * (i + 1) / count); });
   Band& all = bands.front();
   for (std::size_t i = 1; i < bands.size(); ++i) {
     const Band& more = bands[i];
@@ -174,10 +178,10 @@ Stats superpixel_stats(const std::int32_t* labels, const ImageView& image, std::
   stats.center.resize(static_cast<std::size_t>(3 * n));
   const auto channels = static_cast<std::size_t>(image.channels());
   for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
-    const auto count = static_cast<double>(std::max<std::int64_t>(1, all.area[i]));
-    for (std::size_t d = 0; d < 3; ++d) stats.center[3 * i + d] = static_cast<double>(all.position[3 * i + d]) / count;
-    for (std::size_t c = 0; c < channels; ++c) all.mean[channels * i + c] *= unit / count;
-    for (std::size_t c = 0; lab && c < 3; ++c) all.lab[3 * i + c] /= count;
+    const auto pixels = static_cast<double>(std::max<std::int64_t>(1, all.area[i]));
+    for (std::size_t d = 0; d < 3; ++d) stats.center[3 * i + d] = static_cast<double>(all.position[3 * i + d]) / pixels;
+    for (std::size_t c = 0; c < channels; ++c) all.mean[channels * i + c] *= unit / pixels;
+    for (std::size_t c = 0; lab && c < 3; ++c) all.lab[3 * i + c] /= pixels;
     if (all.area[i] == 0) std::fill_n(all.box.begin() + static_cast<std::ptrdiff_t>(6 * i), 6, 0);
   }
   for (const Pair& p : all.pairs) {

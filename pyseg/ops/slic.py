@@ -141,6 +141,8 @@ def _on_torch(batch: Tensor, o: _Options, mask: Tensor | None, centers: Tensor |
     import torch
 
     ops = _runtime.torch_ops()
+    if batch.layout != torch.strided or batch.device.type == "meta":
+        raise TypeError(f"slic: image must be a dense tensor with values, got {batch.layout} on {batch.device}")
     if batch.dtype == torch.bfloat16:
         batch = batch.float()
     name = str(batch.dtype).removeprefix("torch.")

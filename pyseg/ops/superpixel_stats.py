@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from pyseg._arrays import Array, to_numpy
 from pyseg._check import flag, integer
 
 __all__ = ["SuperpixelStats", "superpixel_stats"]
+
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ def superpixel_stats(
     dims = label_array.ndim
     if dims not in (2, 3):
         raise ValueError(f"{op}: labels must be [H, W] or [D, H, W], got {list(label_array.shape)}")
+    if math.prod(label_array.shape) > _MOST:
+        raise ValueError(f"{op}: labels must have at most 2^31 - 1 pixels, got {list(label_array.shape)}")
     if image_array.ndim == dims:
         axis, spatial = -1, list(range(dims))
     else:

@@ -18,7 +18,7 @@ def stats_cases():
     labels, image = np.arange(24 * 28).reshape(24, 28) // 50, picture()
 
     def labels_of(array):
-        return np.broadcast_to(np.zeros((), np.int32), array.shape[: max(2, array.ndim - 1)])
+        return np.broadcast_to(np.zeros((), np.uint8), array.shape[: max(2, array.ndim - 1)])
 
     case("stats: plain", lambda: stats(labels, image), "works")
     for name, make, must in arrays():
