@@ -32,7 +32,7 @@ def real(op: str, name: str, value: Any) -> float:
         raise TypeError(f"{op}: {name} must be a number, got {value!r}") from None
     except OverflowError:  # an integer beyond any float
         number = math.inf if value > 0 else -math.inf
-    if math.isnan(number):
+    if number != number:  # NaN; math.isnan would break torch.compile(dynamic=True)
         raise ValueError(f"{op}: {name} must be a number, got nan")
     return number
 

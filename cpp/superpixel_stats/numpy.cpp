@@ -11,10 +11,11 @@ namespace py = pybind11;
 
 namespace {
 
+// [n], or [n, columns].
 template <typename T>
-py::array_t<T> array(const std::vector<T>& values, py::ssize_t columns) {
-  const auto rows = static_cast<py::ssize_t>(values.size()) / columns;
-  py::array_t<T> out(columns == 1 ? std::vector<py::ssize_t>{rows} : std::vector<py::ssize_t>{rows, columns});
+py::array_t<T> array(const std::vector<T>& values, py::ssize_t columns = 0) {
+  const auto size = static_cast<py::ssize_t>(values.size());
+  py::array_t<T> out(columns == 0 ? std::vector<py::ssize_t>{size} : std::vector<py::ssize_t>{size / columns, columns});
   std::copy(values.begin(), values.end(), out.mutable_data());
   return out;
 }
@@ -29,13 +30,13 @@ py::dict run(const py::array_t<std::int32_t, py::array::c_style>& labels, const 
     s = superpixel_stats(labels.data(), view, n, start_label, lab, pool());
   }
   py::dict out;
-  out["area"] = array(s.area, 1);
+  out["area"] = array(s.area);
   out["center"] = array(s.center, 3);
   out["box"] = array(s.box, 6);
   out["mean"] = array(s.mean, static_cast<py::ssize_t>(view.channels()));
   if (lab) out["mean_lab"] = array(s.mean_lab, 3);
   out["edges"] = array(s.edges, 2);
-  out["boundary"] = array(s.boundary, 1);
+  out["boundary"] = array(s.boundary);
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include "superpixel_stats/superpixel_stats.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/check.h"
 #include "lab/lab.h"
@@ -31,7 +32,9 @@ void merge(std::vector<Pair>& pairs) {
 class Band {
  public:
   Band(const std::int32_t* labels, const ImageView& image, std::int64_t n, std::int32_t start, bool lab)
-      : labels_(labels), image_(image), n_(n), start_(start), lab_(lab) {}
+      : labels_(labels), image_(image), n_(n), start_(start), lab_(lab) {
+    unit_ = image.dtype == DType::u8 ? 255.0f : image.dtype == DType::u16 ? 65535.0f : 0.0f;
+  }
 
   void run(std::int64_t begin, std::int64_t end) {
     const auto n = static_cast<std::size_t>(n_), channels = static_cast<std::size_t>(image_.channels());
@@ -91,11 +94,13 @@ class Band {
     }
   }
 
-  void add(const std::int32_t* labels, const float* values, std::int64_t c, std::int64_t channels,
+  // Adds a line of values; where `unit` is not 0, the integers that they were before they were divided by it.
+  void add(const std::int32_t* labels, const float* values, float unit, std::int64_t c, std::int64_t channels,
            std::vector<double>& sums) {
     for (std::int64_t x = 0; x < image_.width(); ++x)
       if (const std::int64_t i = index(labels[x]); i >= 0)
-        sums[static_cast<std::size_t>(i * channels + c)] += static_cast<double>(values[x]);
+        sums[static_cast<std::size_t>(i * channels + c)] +=
+            unit != 0 ? static_cast<double>(std::lrintf(values[x] * unit)) : static_cast<double>(values[x]);
   }
 
   void colors(std::int64_t row) {
@@ -106,11 +111,11 @@ class Band {
     for (std::int64_t c = 0; c < channels; ++c) {
       kernels.convert(in + c * image_.stride[3], static_cast<int>(image_.dtype), image_.stride[2], w,
                       line_.data() + c * w);
-      add(labels, line_.data() + c * w, c, channels, mean);
+      add(labels, line_.data() + c * w, unit_, c, channels, mean);
     }
     if (!lab_) return;
     lab::kernels().floats(line_.data(), line_.data() + w, line_.data() + 2 * w, w);
-    for (std::int64_t c = 0; c < 3; ++c) add(labels, line_.data() + c * w, c, 3, lab);
+    for (std::int64_t c = 0; c < 3; ++c) add(labels, line_.data() + c * w, 0.0f, c, 3, lab);
   }
 
   void count(std::int32_t a, std::int32_t b) {
@@ -138,6 +143,7 @@ class Band {
   std::int64_t n_;
   std::int32_t start_;
   bool lab_;
+  float unit_ = 0;
   std::vector<float> line_;
 };
 
@@ -174,13 +180,12 @@ Stats superpixel_stats(const std::int32_t* labels, const ImageView& image, std::
   merge(all.pairs);
 
   Stats stats;
-  const double unit = image.dtype == DType::u8 ? 255.0 : image.dtype == DType::u16 ? 65535.0 : 1.0;
   stats.center.resize(static_cast<std::size_t>(3 * n));
   const auto channels = static_cast<std::size_t>(image.channels());
   for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
     const auto pixels = static_cast<double>(std::max<std::int64_t>(1, all.area[i]));
     for (std::size_t d = 0; d < 3; ++d) stats.center[3 * i + d] = static_cast<double>(all.position[3 * i + d]) / pixels;
-    for (std::size_t c = 0; c < channels; ++c) all.mean[channels * i + c] *= unit / pixels;
+    for (std::size_t c = 0; c < channels; ++c) all.mean[channels * i + c] /= pixels;
     for (std::size_t c = 0; lab && c < 3; ++c) all.lab[3 * i + c] /= pixels;
     if (all.area[i] == 0) std::fill_n(all.box.begin() + static_cast<std::ptrdiff_t>(6 * i), 6, 0);
   }
