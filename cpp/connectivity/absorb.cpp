@@ -109,17 +109,8 @@ void Components::look_across(std::int64_t row, std::int64_t tx, const TileBits m
   const int side = grid_.tile;
   const std::int64_t tile = row * grid_.tiles_x + tx, ty = row % grid_.tiles_y;
   const auto seam = [&](std::int64_t other, int a0, int b0, int step, unsigned both) {
-    int last_a = -1, last_b = -1;
-    for (; both != 0; both &= both - 1) {
-      const int i = __builtin_ctz(both) * step, a = nodes(tile)[a0 + i], b = nodes(other)[b0 + i];
-      if (a == last_a && b == last_b) continue;
-      meet(last_a = a, base(other) + (last_b = b));
-    }
-  };
-  const auto column = [&](const TileBits bits, int x) {
-    unsigned c = 0;
-    for (int r = 0; r < side; ++r) c |= (bits[r] >> x & 1u) << r;
-    return c;
+    if (both != 0)
+      each_pair(tile, a0, other, b0, step, both, [&](std::int32_t a, std::int32_t b) { meet(a - base(tile), b); });
   };
   TileBits beyond;
   std::memset(beyond, 0xFF, sizeof beyond);  // without a mask, what a pixel inside touches is inside

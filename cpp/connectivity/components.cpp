@@ -89,62 +89,47 @@ void Components::unite(std::int32_t a, std::int32_t b) {
   else parent_.get()[a] = b;
 }
 
+void Components::join_seam(std::int64_t tile, int a0, std::int64_t other, int b0, int step, unsigned both) {
+  each_pair(tile, a0, other, b0, step, both, [&](std::int32_t a, std::int32_t b) {
+    if (cluster_.get()[a] == cluster_.get()[b]) unite(a, b);
+  });
+}
+
 void Components::join_left(std::int64_t row, std::int64_t tx) {
   const std::int64_t tile = row * grid_.tiles_x + tx;
-  const std::uint8_t *here = nodes(tile), *there = nodes(tile - 1);
-  const std::int32_t base_here = base(tile), base_there = base(tile - 1);
-  TileBits in, in_there;
+  const int last = grid_.tile - 1;
+  TileBits in, there;
   inside_of(row, tx, in);
-  inside_of(row, tx - 1, in_there);
-  int last_a = -1, last_b = -1;
-  for (int r = 0; r < grid_.tile; ++r) {
-    if (!(in[r] & 1) || !(in_there[r] >> (grid_.tile - 1) & 1)) continue;
-    const int a = here[r * grid_.tile], b = there[r * grid_.tile + grid_.tile - 1];
-    if (a == last_a && b == last_b) continue;
-    last_a = a;
-    last_b = b;
-    if (cluster_.get()[base_here + a] == cluster_.get()[base_there + b]) unite(base_here + a, base_there + b);
-  }
+  inside_of(row, tx - 1, there);
+  join_seam(tile, 0, tile - 1, last, grid_.tile, column(in, 0) & column(there, last));
 }
 
 void Components::join_rows(std::int64_t row, std::int64_t below) {
+  const int last = grid_.tile - 1;
+  TileBits in, under;
   for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) {
-    const std::int64_t tile = row * grid_.tiles_x + tx, under = below * grid_.tiles_x + tx;
-    const std::uint8_t* a = nodes(tile) + (grid_.tile - 1) * grid_.tile;
-    const std::uint8_t* b = nodes(under);
-    TileBits in, in_under;
     inside_of(row, tx, in);
-    inside_of(below, tx, in_under);
-    unsigned both = in[grid_.tile - 1] & in_under[0];
-    int last_a = -1, last_b = -1;
-    for (; both != 0; both &= both - 1) {
-      const int x = __builtin_ctz(both);
-      if (a[x] == last_a && b[x] == last_b) continue;
-      last_a = a[x];
-      last_b = b[x];
-      const std::int32_t i = base(tile) + a[x], j = base(under) + b[x];
-      if (cluster_.get()[i] == cluster_.get()[j]) unite(i, j);
-    }
+    inside_of(below, tx, under);
+    join_seam(row * grid_.tiles_x + tx, last * grid_.tile, below * grid_.tiles_x + tx, 0, 1, in[last] & under[0]);
   }
 }
 
 void Components::join_slices(std::int64_t row, std::int64_t behind) {
+  TileBits in, next;
   for (std::int64_t tx = 0; tx < grid_.tiles_x; ++tx) {
-    const std::int64_t tile = row * grid_.tiles_x + tx, next = behind * grid_.tiles_x + tx;
-    TileBits in, in_next;
     inside_of(row, tx, in);
-    inside_of(behind, tx, in_next);
-    int last_a = -1, last_b = -1;
+    inside_of(behind, tx, next);
     for (int r = 0; r < grid_.tile; ++r)
-      for (unsigned both = in[r] & in_next[r]; both != 0; both &= both - 1) {
-        const int i = r * grid_.tile + __builtin_ctz(both);
-        const int a = nodes(tile)[i], b = nodes(next)[i];
-        if (a == last_a && b == last_b) continue;
-        last_a = a;
-        last_b = b;
-        if (cluster_.get()[base(tile) + a] == cluster_.get()[base(next) + b]) unite(base(tile) + a, base(next) + b);
-      }
+      join_seam(row * grid_.tiles_x + tx, r * grid_.tile, behind * grid_.tiles_x + tx, r * grid_.tile, 1,
+                in[r] & next[r]);
   }
+}
+
+// Bit r: bit x of row r.
+unsigned Components::column(const TileBits bits, int x) const {
+  unsigned c = 0;
+  for (int r = 0; r < grid_.tile; ++r) c |= (bits[r] >> x & 1u) << r;
+  return c;
 }
 
 // Bands of rows in parallel, then the seams between bands: the roots are the smallest nodes, however the work was cut.

@@ -17,8 +17,10 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
+#include "connectivity/tile.h"
 #include "core/parallel.h"
 #include "core/workspace.h"
 
@@ -91,6 +93,10 @@ class Components {
   std::uint8_t* nodes(std::int64_t tile) const { return nodes_.get() + 64 + tile * grid_.area(); }
   std::int32_t find(std::int32_t node) const;
   void unite(std::int32_t a, std::int32_t b);
+  template <typename Visit>
+  void each_pair(std::int64_t tile, int a0, std::int64_t other, int b0, int step, unsigned both, Visit visit) const;
+  void join_seam(std::int64_t tile, int a0, std::int64_t other, int b0, int step, unsigned both);
+  unsigned column(const TileBits bits, int x) const;
   void join_left(std::int64_t row, std::int64_t tx);
   void join_rows(std::int64_t row, std::int64_t below);
   void join_slices(std::int64_t row, std::int64_t behind);
@@ -127,5 +133,28 @@ class Components {
   std::vector<Edge> open_;
   std::vector<std::int32_t> starts_, kept_;
 };
+
+// The pairs of nodes along a seam: visit(node of tile, node of other) once for each run of equal pairs among the lanes
+// in `both`. A lane is a pixel of tile at a0 + i * step, beside one of other at b0 + i * step.
+template <typename Visit>
+void Components::each_pair(std::int64_t tile, int a0, std::int64_t other, int b0, int step, unsigned both,
+                           Visit visit) const {
+  std::uint8_t a[16], b[16];
+  const std::uint8_t *p = nodes(tile) + a0, *q = nodes(other) + b0;
+  if (step == 1) {
+    std::memcpy(a, p, 16);
+    std::memcpy(b, q, 16);
+  } else {
+    for (int i = 0; i < grid_.tile; ++i) {
+      a[i] = p[i * step];
+      b[i] = q[i * step];
+    }
+  }
+  // A run that begins outside of `both` is seen where it comes in.
+  for (unsigned m = both & (tile_kernels().changes(a, b) | ~(both << 1)); m != 0; m &= m - 1) {
+    const int i = __builtin_ctz(m);
+    visit(base(tile) + a[i], base(other) + b[i]);
+  }
+}
 
 }  // namespace pyseg::connectivity

@@ -30,6 +30,8 @@ struct TileKernels {
   void (*translate)(std::uint8_t* bytes, int count, const std::uint8_t* table, int entries);
   // Bit x of rows[r]: table[byte (r, x)] is not zero. As translate().
   void (*select)(const std::uint8_t* bytes, int tile, const std::uint8_t* table, int entries, std::uint16_t* rows);
+  // Bit i of 16: the pair (a[i], b[i]) differs from the pair before it. Bit 0 is set.
+  unsigned (*changes)(const std::uint8_t* a, const std::uint8_t* b);
   // out[i] = table[bytes[i]], i < count; values are below `entries`, `table` has room for 32.
   void (*expand)(const std::uint8_t* bytes, int count, const std::int32_t* table, int entries, std::int32_t* out);
 };

@@ -3,6 +3,10 @@
 
 #include "core/bytes64.h"
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 namespace pyseg::connectivity::PYSEG_ISA {
 namespace {
 
@@ -109,6 +113,20 @@ void select(const std::uint8_t* bytes, int tile, const std::uint8_t* table, int 
   rows_of(words, tile, rows);
 }
 
+unsigned changes(const std::uint8_t* a, const std::uint8_t* b) {
+#if defined(__SSE2__)
+  const auto repeats = [](const std::uint8_t* p) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm_cmpeq_epi8(v, _mm_slli_si128(v, 1));
+  };
+  return (~static_cast<unsigned>(_mm_movemask_epi8(_mm_and_si128(repeats(a), repeats(b)))) & 0xFFFFu) | 1u;
+#else
+  unsigned bits = 1;
+  for (int i = 1; i < 16; ++i) bits |= unsigned{a[i] != a[i - 1] || b[i] != b[i - 1]} << i;
+  return bits;
+#endif
+}
+
 void expand(const std::uint8_t* bytes, int count, const std::int32_t* table, int entries, std::int32_t* out) {
   int i = 0;
 #if defined(__AVX512BW__)
@@ -137,7 +155,7 @@ void expand(const std::uint8_t* bytes, int count, const std::int32_t* table, int
 }  // namespace
 
 const TileKernels* tile_kernels() {
-  static constexpr TileKernels kernels{label, compare, translate, select, expand};
+  static constexpr TileKernels kernels{label, compare, translate, select, changes, expand};
   return &kernels;
 }
 

@@ -101,9 +101,16 @@ std::pair<std::int64_t, std::int64_t> ByteImage::lowest_gradient(std::int64_t y,
   std::pair<std::int64_t, std::int64_t> lowest{0, 0};
   if (x < 2 || y < 2 || x + 2 >= width_ || y + 2 >= height_) return lowest;
   int patch[3][25];
-  for (int i = 0; i < 25; ++i) {
-    const std::uint8_t* p = pixel(x + i % 5 - 2, y + i / 5 - 2);
-    for (int j = 0; j < 3; ++j) patch[j][i] = p[j * tile_ * tile_];
+  const std::int64_t area = std::int64_t{tile_} * tile_;
+  std::int64_t columns[5];  // of pixel(): what depends on the column alone
+  for (int i = 0; i < 5; ++i) columns[i] = pixel(x + i - 2, 0) - pixel(0, 0) - block_of(x + i - 2, 0);
+  for (int r = 0; r < 5; ++r) {
+    const std::int64_t at = y + r - 2;
+    const std::uint8_t* line = pixel(0, at) - block_of(0, at);
+    for (int i = 0; i < 5; ++i) {
+      const std::uint8_t* p = line + columns[i] + block_of(x + i - 2, at);
+      for (int j = 0; j < 3; ++j) patch[j][5 * r + i] = p[j * area];
+    }
   }
   int least = 1 << 30;
   for (const int i : {4, 0, 1, 2, 3, 5, 6, 7, 8}) {  // the centre first: in flat places a seed stays

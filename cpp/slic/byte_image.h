@@ -22,13 +22,14 @@ class ByteImage {
   // The first plane's byte of a pixel; the others are tile * tile apart.
   const std::uint8_t* pixel(std::int64_t x, std::int64_t y) const {
     if (tile_ == 8) return planes_.get() + ((y >> 3) * tiles_x_ + (x >> 3)) * 192 + (y & 7) * 8 + (x & 7);
-    const std::int64_t block = (y - x) & 3, row = (y & 15) >> 2;
-    return planes_.get() + ((y >> 4) * tiles_x_ + (x >> 4)) * 768 + block * 64 + row * 16 + (x & 15);
+    return planes_.get() + ((y >> 4) * tiles_x_ + (x >> 4)) * 768 + block_of(x, y) + ((y & 15) >> 2) * 16 + (x & 15);
   }
   // (dy, dx) to the lowest gradient in 3x3 around a pixel; (0, 0) near the border.
   std::pair<std::int64_t, std::int64_t> lowest_gradient(std::int64_t y, std::int64_t x) const;
 
  private:
+  // Where a pixel's block of a tile begins.
+  std::int64_t block_of(std::int64_t x, std::int64_t y) const { return tile_ == 16 ? ((y - x) & 3) * 64 : 0; }
   void load_row(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* lines, std::int64_t padded);
   void load_smooth(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* raw, std::uint8_t* lines,
                    std::int64_t padded);
