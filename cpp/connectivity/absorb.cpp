@@ -20,10 +20,14 @@ void Components::each_node(Visit visit) const {
 
 // After this, parent_ is the root of every node, and a root has the size and first pixel of its component.
 void Components::measure() {
+  roots_.clear();
   each_node([&](std::int32_t node) {
     std::int32_t* parent = parent_.get();
     const std::int32_t root = parent[node] = parent[parent[node]];  // smaller nodes are flat already
-    if (root == node) return;
+    if (root == node) {
+      roots_.push_back(node);
+      return;
+    }
     size_.get()[root] += size_.get()[node];
     first_.get()[root] = std::min(first_.get()[root], first_.get()[node]);
   });
@@ -181,9 +185,7 @@ void Components::absorb(const Executor& exec, std::int64_t min_size, const Color
   for (const Found& found : found_)
     for (const std::int32_t node : found.fragments)
       if (best[node] >= 0) offer(parent_.get()[node], best[node], key_.get()[node]);
-  each_node([&](std::int32_t node) {
-    if (parent_.get()[node] == node) target[node] = size_.get()[node] < min_size ? best[node] : node;
-  });
+  for (const std::int32_t root : roots_) target[root] = size_.get()[root] < min_size ? best[root] : root;
 
   std::vector<Edge>& open = open_;  // pairs of small components, the first of which has no target yet
   open.clear();
@@ -204,9 +206,8 @@ void Components::absorb(const Executor& exec, std::int64_t min_size, const Color
       return settled(e);
     });
   }
-  each_node([&](std::int32_t node) {  // an island of the mask that is one small component touches nothing
-    if (parent_.get()[node] == node && target[node] < 0) target[node] = node;
-  });
+  for (const std::int32_t root : roots_)  // an island of the mask that is one small component touches nothing
+    if (target[root] < 0) target[root] = root;
 }
 
 // `edges` join small components only: the largest of each connected group (ties: first) is kept.
@@ -234,9 +235,8 @@ void Components::keep_largest(const std::vector<Edge>& edges) {
 std::int64_t Components::number(std::int64_t clusters) {
   starts_.assign(static_cast<std::size_t>(clusters) + 1, 0);
   const auto each_kept = [&](auto visit) {
-    each_node([&](std::int32_t node) {
-      if (parent_.get()[node] == node && target_.get()[node] == node) visit(node);
-    });
+    for (const std::int32_t root : roots_)
+      if (target_.get()[root] == root) visit(root);
   };
   each_kept([&](std::int32_t node) { ++starts_[static_cast<std::size_t>(cluster_.get()[node]) + 1]; });
   for (std::size_t k = 0; k < static_cast<std::size_t>(clusters); ++k) starts_[k + 1] += starts_[k];

@@ -27,6 +27,10 @@ void Components::inside_of(std::int64_t row, std::int64_t tx, TileBits bits) con
     return;
   }
   const std::int64_t rows = grid_.height - row % grid_.tiles_y * grid_.tile, columns = grid_.width - tx * grid_.tile;
+  if (grid_.tile == 16 && rows >= 16 && columns >= 16) {
+    std::memset(bits, 0xFF, sizeof(TileBits));
+    return;
+  }
   const auto line = static_cast<std::uint16_t>((1u << std::min<std::int64_t>(columns, grid_.tile)) - 1);
   for (int r = 0; r < 16; ++r) bits[r] = r < rows && r < grid_.tile ? line : 0;
 }

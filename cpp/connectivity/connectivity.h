@@ -131,7 +131,7 @@ class Components {
   Scratch<std::uint64_t> key_;                                             // [nodes]
   std::vector<Found> found_;
   std::vector<Edge> open_;
-  std::vector<std::int32_t> starts_, kept_;
+  std::vector<std::int32_t> roots_, starts_, kept_;
 };
 
 // The pairs of nodes along a seam: visit(node of tile, node of other) once for each run of equal pairs among the lanes

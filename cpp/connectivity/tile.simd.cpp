@@ -55,6 +55,7 @@ void label(const std::uint8_t* bytes, const std::uint16_t* inside, int tile, Til
     link[r] = r > 0 ? up[r] & in & inside[r - 1] : 0;
     starts[(r << shift) / 64] |= static_cast<std::uint64_t>(first) << ((r << shift) % 64);
   }
+  int count = 0;
   for (int w = 0; w < tile * tile / 64; ++w)
     for (std::uint64_t s = starts[w]; s != 0; s &= s - 1) {
       const int i = 64 * w + __builtin_ctzll(s), r = i >> shift, begin = i & (tile - 1);
@@ -63,11 +64,11 @@ void label(const std::uint8_t* bytes, const std::uint16_t* inside, int tile, Til
       const int at = __builtin_ctz(touch | 1u << length);  // the first touching pixel, counted from `begin`
       const std::uint8_t* above = out + i - tile;
       const bool fresh = touch == 0;
-      const int part = fresh ? parts.count : above[at];
-      parts.parent[parts.count] = static_cast<std::uint8_t>(parts.count);
-      parts.at[parts.count] = static_cast<std::uint8_t>(i);
-      parts.size[parts.count] = 0;
-      parts.count += fresh;
+      const int part = fresh ? count : above[at];
+      parts.parent[count] = static_cast<std::uint8_t>(count);
+      parts.at[count] = static_cast<std::uint8_t>(i);
+      parts.size[count] = 0;
+      count += fresh;
       parts.size[part] += length;
       std::memset(out + i, part, 16);  // what runs over is painted by the next run
       if (fresh) continue;
@@ -80,6 +81,7 @@ void label(const std::uint8_t* bytes, const std::uint16_t* inside, int tile, Til
         unite(parts, static_cast<std::uint8_t>(part), above[x]);
       }
     }
+  parts.count = count;
 }
 
 void translate(std::uint8_t* bytes, int count, const std::uint8_t* table, int entries) {
