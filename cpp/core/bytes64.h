@@ -40,13 +40,15 @@ inline void keep_nearer(Bytes64 distance, Bytes64 i, Bytes64& best, Bytes64& ind
   best.v = _mm512_min_epu8(best.v, distance.v);
   index.v = _mm512_mask_mov_epi8(index.v, nearer, i.v);
 }
-// Sums of a, b and c over the bytes in `mask`, 16 bits each, packed from the low end.
-inline std::uint64_t masked_sums(std::uint64_t mask, Bytes64 a, Bytes64 b, Bytes64 c) {
+// Sums of a, b, c and d over the bytes in `mask`, 16 bits each, packed from the low end.
+inline std::uint64_t masked_sums(std::uint64_t mask, Bytes64 a, Bytes64 b, Bytes64 c, Bytes64 d) {
   const __m512i zero = _mm512_setzero_si512();
   const __m512i sa = _mm512_sad_epu8(_mm512_maskz_mov_epi8(mask, a.v), zero);
   const __m512i sb = _mm512_sad_epu8(_mm512_maskz_mov_epi8(mask, b.v), zero);
   const __m512i sc = _mm512_sad_epu8(_mm512_maskz_mov_epi8(mask, c.v), zero);
-  const __m512i s = _mm512_or_si512(_mm512_or_si512(sa, _mm512_slli_epi64(sb, 16)), _mm512_slli_epi64(sc, 32));
+  const __m512i sd = _mm512_sad_epu8(_mm512_maskz_mov_epi8(mask, d.v), zero);
+  const __m512i low = _mm512_or_si512(sa, _mm512_slli_epi64(sb, 16));
+  const __m512i s = _mm512_or_si512(low, _mm512_or_si512(_mm512_slli_epi64(sc, 32), _mm512_slli_epi64(sd, 48)));
   const __m256i h = _mm256_add_epi64(_mm512_castsi512_si256(s), _mm512_extracti64x4_epi64(s, 1));
   const __m128i q = _mm_add_epi64(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
   return static_cast<std::uint64_t>(_mm_cvtsi128_si64(q)) + static_cast<std::uint64_t>(_mm_extract_epi64(q, 1));
@@ -109,7 +111,7 @@ inline __m256i bytes_of_bits(std::uint32_t mask) {
   const __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(mask)), spread);
   return _mm256_cmpeq_epi8(_mm256_and_si256(v, bit), bit);
 }
-inline std::uint64_t masked_sums(std::uint64_t mask, Bytes64 a, Bytes64 b, Bytes64 c) {
+inline std::uint64_t masked_sums(std::uint64_t mask, Bytes64 a, Bytes64 b, Bytes64 c, Bytes64 d) {
   const __m256i low = bytes_of_bits(static_cast<std::uint32_t>(mask));
   const __m256i high = bytes_of_bits(static_cast<std::uint32_t>(mask >> 32));
   const __m256i zero = _mm256_setzero_si256();
@@ -117,8 +119,9 @@ inline std::uint64_t masked_sums(std::uint64_t mask, Bytes64 a, Bytes64 b, Bytes
     return _mm256_add_epi64(_mm256_sad_epu8(_mm256_and_si256(low, x.v), zero),
                             _mm256_sad_epu8(_mm256_and_si256(high, x.w), zero));
   };
-  const __m256i s =
-      _mm256_or_si256(_mm256_or_si256(sum(a), _mm256_slli_epi64(sum(b), 16)), _mm256_slli_epi64(sum(c), 32));
+  const __m256i ab = _mm256_or_si256(sum(a), _mm256_slli_epi64(sum(b), 16));
+  const __m256i cd = _mm256_or_si256(_mm256_slli_epi64(sum(c), 32), _mm256_slli_epi64(sum(d), 48));
+  const __m256i s = _mm256_or_si256(ab, cd);
   const __m128i q = _mm_add_epi64(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
   return static_cast<std::uint64_t>(_mm_cvtsi128_si64(q)) + static_cast<std::uint64_t>(_mm_extract_epi64(q, 1));
 }
@@ -183,11 +186,13 @@ inline void keep_nearer(const Bytes64& distance, const Bytes64& i, Bytes64& best
     index.v[j] = nearer ? i.v[j] : index.v[j];
   }
 }
-inline std::uint64_t masked_sums(std::uint64_t mask, const Bytes64& a, const Bytes64& b, const Bytes64& c) {
+inline std::uint64_t masked_sums(std::uint64_t mask, const Bytes64& a, const Bytes64& b, const Bytes64& c,
+                                 const Bytes64& d) {
   std::uint64_t s = 0;
   for (; mask != 0; mask &= mask - 1) {
     const int i = __builtin_ctzll(mask);
-    s += a.v[i] | static_cast<std::uint64_t>(b.v[i]) << 16 | static_cast<std::uint64_t>(c.v[i]) << 32;
+    s += a.v[i] | static_cast<std::uint64_t>(b.v[i]) << 16 | static_cast<std::uint64_t>(c.v[i]) << 32 |
+         static_cast<std::uint64_t>(d.v[i]) << 48;
   }
   return s;
 }

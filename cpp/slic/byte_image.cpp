@@ -39,24 +39,18 @@ void ByteImage::load_smooth(const ImageView& image, bool to_lab, std::int64_t y,
 }
 
 // Four rows of pixels, [3, padded] bytes each, to their places in the tiles.
-void ByteImage::scatter(const std::uint8_t* const* rows, std::int64_t padded, std::int64_t y, std::uint8_t* scratch) {
-  const std::int64_t t = tile_, first = y / t * tiles_x_ * 3 * t * t;
-  std::uint8_t* lines[4];
-  for (std::int64_t b = 0; b < 4; ++b) lines[b] = scratch + b * padded;
+void ByteImage::scatter(const std::uint8_t* const* rows, std::int64_t padded, std::int64_t y) {
+  const std::int64_t t = tile_;
   for (std::int64_t c = 0; c < 3; ++c) {
     const std::uint8_t* in[4] = {rows[0] + c * padded, rows[1] + c * padded, rows[2] + c * padded,
                                  rows[3] + c * padded};
-    std::uint8_t* out = planes_.get() + first + c * t * t;
-    if (t == 8) {
-      for (std::int64_t r = 0; r < 4; ++r)
-        for (std::int64_t tx = 0; tx < tiles_x_; ++tx)
-          std::memcpy(out + tx * 3 * 64 + (y % 8 + r) * 8, in[r] + tx * 8, 8);
+    std::uint8_t* out = planes_.get() + (y / t * tiles_x_ * 3 + c) * t * t;
+    if (t == 16) {
+      byte_kernels().interleave(in, tiles_x_, out + y % 16 / 4 * 16);
       continue;
     }
-    byte_kernels().interleave(in, tiles_x_ * 16, lines);
-    for (std::int64_t tx = 0; tx < tiles_x_; ++tx)
-      for (std::int64_t b = 0; b < 4; ++b)
-        std::memcpy(out + tx * 3 * 256 + b * 64 + y % 16 / 4 * 16, lines[b] + tx * 16, 16);
+    for (std::int64_t r = 0; r < 4; ++r)
+      for (std::int64_t tx = 0; tx < tiles_x_; ++tx) std::memcpy(out + tx * 192 + (y % 8 + r) * 8, in[r] + tx * 8, 8);
   }
 }
 
@@ -73,9 +67,9 @@ void ByteImage::load(const ImageView& image, const Options& options, int tile, s
   if (static_cast<std::int64_t>(lines_.size()) != chunks)
     lines_ = std::vector<Scratch<std::uint8_t>>(static_cast<std::size_t>(chunks));
   exec.each(chunks, [&](std::int64_t chunk) {
-    // Lines of three channels: one raw, three smoothed along the row, four done, and room for four of one channel.
-    std::uint8_t* lines = lines_[static_cast<std::size_t>(chunk)].take(8 * size + 4 * padded + 64);
-    std::memset(lines, 0, static_cast<std::size_t>(8 * size + 4 * padded + 64));
+    // Lines of three channels: one raw, three smoothed along the row, four done.
+    std::uint8_t* lines = lines_[static_cast<std::size_t>(chunk)].take(8 * size + 64);
+    std::memset(lines, 0, static_cast<std::size_t>(8 * size + 64));
     lines += 64;
     const auto ring = [&](std::int64_t y) { return lines + (1 + y % 3) * size; };
     std::uint8_t* const done[4] = {lines + 4 * size, lines + 5 * size, lines + 6 * size, lines + 7 * size};
@@ -92,7 +86,7 @@ void ByteImage::load(const ImageView& image, const Options& options, int tile, s
         const std::uint8_t *above = ring(std::max<std::int64_t>(0, y - 1)), *below = ring(std::min(h - 1, y + 1));
         byte_kernels().binomial(above, ring(y), below, size - 128, done[y & 3]);
       }
-      if ((y & 3) == 3) scatter(done, padded, y - 3, lines + 8 * size);
+      if ((y & 3) == 3) scatter(done, padded, y - 3);
     }
   });
 }

@@ -33,7 +33,7 @@ class ByteImage {
   void load_row(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* lines, std::int64_t padded);
   void load_smooth(const ImageView& image, bool to_lab, std::int64_t y, std::uint8_t* raw, std::uint8_t* lines,
                    std::int64_t padded);
-  void scatter(const std::uint8_t* const* rows, std::int64_t padded, std::int64_t y, std::uint8_t* scratch);
+  void scatter(const std::uint8_t* const* rows, std::int64_t padded, std::int64_t y);
 
   int tile_ = 16;
   std::int64_t width_ = 0, height_ = 0, tiles_x_ = 0, tiles_y_ = 0;

@@ -71,9 +71,8 @@ struct ByteKernels {
   std::int64_t (*collect)(const ByteGrid& grid, std::int64_t ty, const ByteCenter* centers, const ByteView* views,
                           const std::uint8_t* dx, std::int64_t begin, std::int64_t end, std::int64_t used,
                           ByteRow& row);
-  // Four rows of pixels to four lines of a tile's blocks: out_b[x] = rows[(b + x) % 4][x]; lines have room for a
-  // multiple of 64.
-  void (*interleave)(const std::uint8_t* const* rows, std::int64_t count, std::uint8_t* const* out);
+  // A plane's four rows of pixels to their places in the blocks of 16x16 tiles; rows have room for a multiple of 64.
+  void (*interleave)(const std::uint8_t* const* rows, std::int64_t tiles, std::uint8_t* out);
   // One pass over tile tx, or over its block `block` (negative: all): nearest candidate, and its sums.
   void (*assign)(const ByteGrid& grid, std::int64_t ty, std::int64_t tx, const ByteRow& row, int block, ByteSums* sums);
   // The nearest candidate (its place in the tile's list) of each pixel of a tile, [tile, tile] in raster order.

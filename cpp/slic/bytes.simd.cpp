@@ -3,7 +3,8 @@
 // What bounds it: vector operations. A candidate costs 16 for its 64 pixels (three absolute differences of three
 // operations, four saturating additions, compare, minimum, blend); its spatial terms are made once per row of tiles.
 // The sums of a pass need no second look at the image: where the winner of 64 pixels is candidate c, colours are added
-// by masked sum-of-absolute-differences, positions by counting the bits of the mask at each bit of the pixel's index.
+// by masked sum-of-absolute-differences, rows the same way, columns by counting the mask's bits at each bit of the
+// column.
 #include "slic/bytes.h"
 #include "core/bytes64.h"
 
@@ -55,13 +56,16 @@ inline Words every_fourth(Words a, Words b, Words c, Words d) {
   return (a & kFirst) | (b & kFirst << 8) | (c & kFirst << 16) | (d & kFirst << 24);
 }
 
-void interleave(const std::uint8_t* const* rows, std::int64_t count, std::uint8_t* const* out) {
-  for (std::int64_t i = 0; i < count; i += 64) {
+void interleave(const std::uint8_t* const* rows, std::int64_t tiles, std::uint8_t* out) {
+  for (std::int64_t tx = 0; tx < tiles; tx += 4) {
     Words v[4];
-    for (int q = 0; q < 4; ++q) v[q] = load_words(rows[q] + i);
+    for (int q = 0; q < 4; ++q) v[q] = load_words(rows[q] + 16 * tx);
+    const int lanes = tiles - tx < 4 ? static_cast<int>(tiles - tx) : 4;
     for (int b = 0; b < 4; ++b) {
       const Words line = every_fourth(v[b], v[(b + 1) & 3], v[(b + 2) & 3], v[(b + 3) & 3]);
-      std::memcpy(out[b] + i, &line, sizeof line);
+      std::uint8_t bytes[64];
+      std::memcpy(bytes, &line, sizeof line);
+      for (int i = 0; i < lanes; ++i) std::memcpy(out + (tx + i) * 768 + 64 * b, bytes + 16 * i, 16);
     }
   }
 }
@@ -165,7 +169,7 @@ inline std::uint64_t inside(const ByteGrid& grid, std::int64_t tx, std::int64_t 
 }
 
 template <int T>
-inline void add_sums(const Nearest& n, std::uint64_t left, const std::int32_t* list, const ByteRow& row, int b,
+inline void add_sums(const Nearest& n, std::uint64_t left, const std::int32_t* list, const ByteRow& row, Bytes64 rows,
                      std::int64_t x0, std::int64_t y0, ByteSums* sums) {
   std::uint8_t index[64];
   store64(index, n.index);
@@ -174,25 +178,19 @@ inline void add_sums(const Nearest& n, std::uint64_t left, const std::int32_t* l
     const std::uint8_t i = index[__builtin_ctzll(left)];
     const std::uint64_t m = equal64(n.index, splat64(i)) & left;
     left &= ~m;
-    const std::uint64_t colors = masked_sums(m, n.l, n.a, n.b);
+    const std::uint64_t packed = masked_sums(m, n.l, n.a, n.b, rows);
+    const auto field = [&](int i) { return static_cast<std::int64_t>(packed >> (16 * i) & 0xFFFF); };
     const std::int64_t count = bits(m);
-    const std::int64_t p0 = bits(m & 0xAAAAAAAAAAAAAAAAu), p1 = bits(m & 0xCCCCCCCCCCCCCCCCu);
-    const std::int64_t p2 = bits(m & 0xF0F0F0F0F0F0F0F0u), p3 = bits(m & 0xFF00FF00FF00FF00u);
-    const std::int64_t p4 = bits(m & 0xFFFF0000FFFF0000u), p5 = bits(m & 0xFFFFFFFF00000000u);
+    std::int64_t x =
+        bits(m & 0xAAAAAAAAAAAAAAAAu) + 2 * bits(m & 0xCCCCCCCCCCCCCCCCu) + 4 * bits(m & 0xF0F0F0F0F0F0F0F0u);
+    if constexpr (T == 16) x += 8 * bits(m & 0xFF00FF00FF00FF00u);
     ByteSums& s = sums[row.candidates[list[i]].center];
     s.count += count;
-    s.l += static_cast<std::int64_t>(colors & 0xFFFF);
-    s.a += static_cast<std::int64_t>(colors >> 16 & 0xFFFF);
-    s.b += static_cast<std::int64_t>(colors >> 32 & 0xFFFF);
-    if constexpr (T == 16) {
-      // Columns by x % 4: the row is 4 j + (b + x) % 4.
-      const std::int64_t c3 = bits(m & 0x8888888888888888u), c1 = p0 - c3, c2 = p1 - c3, c0 = count - c1 - c2 - c3;
-      s.x += p0 + 2 * p1 + 4 * p2 + 8 * p3 + count * x0;
-      s.y += 4 * (p4 + 2 * p5) + c0 * b + c1 * ((b + 1) & 3) + c2 * ((b + 2) & 3) + c3 * ((b + 3) & 3) + count * y0;
-    } else {
-      s.x += p0 + 2 * p1 + 4 * p2 + count * x0;
-      s.y += p3 + 2 * p4 + 4 * p5 + count * y0;
-    }
+    s.l += field(0);
+    s.a += field(1);
+    s.b += field(2);
+    s.x += x + count * x0;
+    s.y += field(3) + count * y0;
   }
 }
 
@@ -203,8 +201,9 @@ void assign_tile(const ByteGrid& grid, std::int64_t ty, std::int64_t tx, const B
   const std::int32_t* list = row.list + tx * row.list_stride;
   const int begin = block < 0 ? 0 : block, end = block < 0 ? Layout<T>::kBlocks : block + 1;
   for (int b = begin; b < end; ++b) {
-    const Nearest n = nearest<T>(planes, tx, b, Layout<T>::rows(b), row, list, row.counts[tx]);
-    add_sums<T>(n, inside<T>(grid, tx, ty, b), list, row, b, tx * T, ty * T, sums);
+    const Bytes64 rows = Layout<T>::rows(b);
+    const Nearest n = nearest<T>(planes, tx, b, rows, row, list, row.counts[tx]);
+    add_sums<T>(n, inside<T>(grid, tx, ty, b), list, row, rows, tx * T, ty * T, sums);
   }
 }
 
