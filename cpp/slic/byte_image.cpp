@@ -94,7 +94,7 @@ void ByteImage::load(const ImageView& image, const Options& options, int tile, s
 std::pair<std::int64_t, std::int64_t> ByteImage::lowest_gradient(std::int64_t y, std::int64_t x) const {
   std::pair<std::int64_t, std::int64_t> lowest{0, 0};
   if (x < 2 || y < 2 || x + 2 >= width_ || y + 2 >= height_) return lowest;
-  int patch[3][25];
+  std::uint8_t patch[3][32] = {};
   const std::int64_t area = std::int64_t{tile_} * tile_;
   std::int64_t columns[5];  // of pixel(): what depends on the column alone
   for (int i = 0; i < 5; ++i) columns[i] = pixel(x + i - 2, 0) - pixel(0, 0) - block_of(x + i - 2, 0);
@@ -106,13 +106,16 @@ std::pair<std::int64_t, std::int64_t> ByteImage::lowest_gradient(std::int64_t y,
       for (int j = 0; j < 3; ++j) patch[j][5 * r + i] = p[j * area];
     }
   }
+  std::uint16_t gradient[16] = {};  // of the pixels from (1, 1) on, in the patch's order
+  for (const auto& p : patch)
+    for (int i = 0; i < 16; ++i)
+      gradient[i] =
+          static_cast<std::uint16_t>(gradient[i] + std::abs(p[i + 7] - p[i + 5]) + std::abs(p[i + 11] - p[i + 1]));
   int least = 1 << 30;
   for (const int i : {4, 0, 1, 2, 3, 5, 6, 7, 8}) {  // the centre first: in flat places a seed stays
-    const int at = 6 + i / 3 * 5 + i % 3;
-    int gradient = 0;
-    for (const auto& p : patch) gradient += std::abs(p[at + 1] - p[at - 1]) + std::abs(p[at + 5] - p[at - 5]);
-    if (gradient >= least) continue;
-    least = gradient;
+    const int at = i / 3 * 5 + i % 3;
+    if (gradient[at] >= least) continue;
+    least = gradient[at];
     lowest = {i / 3 - 1, i % 3 - 1};
   }
   return lowest;
