@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -118,8 +119,8 @@ def _grid(path: str, k: int) -> int:
 
     with Image.open(path) as picture:
         width, height = picture.size
-    rows = max(1, round(height / (height * width / k) ** 0.5))
-    return rows * max(1, round(k / rows))
+    rows = max(1, math.floor(height / (height * width / k) ** 0.5 + 0.5))
+    return rows * max(1, math.floor(k / rows + 0.5))
 
 
 def _material() -> tuple[Any, list[tuple[str, str]], str]:

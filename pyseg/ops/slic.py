@@ -160,9 +160,12 @@ def _on_torch(batch: Tensor, o: _Options, mask: Tensor | None, centers: Tensor |
             batch.detach(), o.n_segments, o.compactness, o.max_iter, o.tol, o.sigma, o.to_lab, o.slic_zero,
             o.enforce_connectivity, o.min_size_factor, o.start_label, mask, o.spacing, centers, o.dims,
         )  # fmt: skip
-    except RuntimeError as error:  # torch >= 2.14 passes C++'s std::invalid_argument on as a RuntimeError
+    except (RuntimeError, ValueError) as error:
         message = str(error).partition("\n")[0]
-        if message.startswith("slic: "):
+        if message.startswith("slic on CUDA"):  # beyond what its kernels cover
+            labels, count = _on_torch(batch.cpu(), o, mask, centers)
+            return labels.to(device), count.to(device)
+        if message.startswith("slic: "):  # some versions of torch pass C++'s std::invalid_argument on as a RuntimeError
             raise ValueError(message) from None
         raise
     return labels.to(device), count.to(device)
@@ -294,7 +297,11 @@ def _slic_cupy(
     if library is not None and _cuda_covers(image.dtype.name, channels, o, mask):
         from pyseg.ops._cupy import slic as on_device
 
-        return on_device(library, image, axes, axis, o, wide)
+        try:
+            return on_device(library, image, axes, axis, o, wide)
+        except ValueError as error:  # beyond what its kernels cover
+            if not str(error).startswith("slic on CUDA"):
+                raise
     labels, count = _on_numpy(cupy.asnumpy(image), axes, axis, o, mask, wide)
     return cupy.asarray(labels), count
 
