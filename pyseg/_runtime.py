@@ -87,6 +87,15 @@ def torch_ops() -> Any:
     return _torch_ops
 
 
+def load_torch() -> bool:
+    """:func:`torch_ops`'s loading alone, which torch.compile does not trace but does."""
+    torch_ops()
+    return True
+
+
+load_torch._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.compiler.assume_constant_result
+
+
 def _load_cuda() -> str:
     """Loads the CUDA library beside a CUDA torch; the reason where it does not."""
     import torch

@@ -53,10 +53,11 @@ def test_info_says_what_loaded_and_why_not():
 
 
 def undefined(path):
+    """Names of no version: what libc, libstdc++ and libgcc do not have."""
     if shutil.which("nm") is None:
         pytest.skip("no nm here")
-    lines = subprocess.run(["nm", "-DC", "--undefined-only", path], capture_output=True, text=True, check=True).stdout
-    return [line.split(maxsplit=1)[1] for line in lines.splitlines()]
+    lines = subprocess.run(["nm", "-D", "--undefined-only", path], capture_output=True, text=True, check=True).stdout
+    return [line.split(maxsplit=1)[1] for line in lines.splitlines() if "@" not in line]
 
 
 @pytest.mark.parametrize("name", ["libpyseg_torch.so", "libpyseg_torch_cuda.so"])
@@ -65,7 +66,9 @@ def test_the_torch_libraries_need_only_the_stable_abi(name):
     if path is None:
         pytest.skip(f"{name} was not built")
     symbols = undefined(path)
-    assert not [s for s in symbols if re.search(r"\b(at|c10|torch::jit|caffe2|pybind11)::|\bPy[A-Z_]", s)]
+    # std::exception_ptr's are libstdc++'s as well, but weak and so without a version.
+    allowed = r"(aoti_)?torch_|_ZNSt15__exception_ptr|_ITM_(de)?registerTMCloneTable$|__gmon_start__$"
+    assert [s for s in symbols if not re.match(allowed, s)] == []
     assert [s for s in symbols if re.match(r"(aoti_)?torch_", s)]
 
 

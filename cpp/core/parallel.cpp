@@ -5,14 +5,18 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "core/check.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -35,6 +39,7 @@ class Serial final : public Executor {
 // A SLIC call is a chain of passes of 50 µs and more: a worker that slept between two of them would cost as much as the
 // pass, so it spins this long before it sleeps.
 constexpr int kSpins = 4000;
+constexpr int kMaxThreads = 1024;
 
 class Workers {
  public:
@@ -124,8 +129,12 @@ class Workers {
 
 int default_threads() {
   if (const char* text = std::getenv("PYSEG_NUM_THREADS")) {
-    const int n = std::atoi(text);
-    if (n >= 1) return std::min(n, 1024);
+    const std::string_view all(text);
+    int n = 0;
+    const auto [end, error] = std::from_chars(all.data(), all.data() + all.size(), n);
+    check(error == std::errc() && end == all.data() + all.size() && n >= 1 && n <= kMaxThreads,
+          "PYSEG_NUM_THREADS must be 1 .. ", kMaxThreads, ", got '", all, "'");
+    return n;
   }
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -175,7 +184,7 @@ class Pool final : public Executor {
       s.workers = new Workers(wanted, wanted);
       if (const int got = s.workers->count(); got < wanted) {  // leave the work some of the memory
         delete std::exchange(s.workers, nullptr);
-        s.workers = new Workers(got / 2, wanted);
+        s.workers = new Workers(std::min(got / 2, static_cast<int>(std::thread::hardware_concurrency()) - 1), wanted);
       }
     }
     s.workers->run(count, parts, body);

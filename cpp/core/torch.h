@@ -7,6 +7,8 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <cstdint>
+#include <exception>
+#include <mutex>
 
 #include "core/check.h"
 #include "core/parallel.h"
@@ -23,7 +25,18 @@ class TorchExecutor final : public Executor {
   int threads() const override { return static_cast<int>(::torch::stable::get_num_threads()); }
   void run(std::int64_t count, std::int64_t grain, Range body) const override {
     if (count <= 0) return;
-    ::torch::stable::parallel_for(0, count, grain, [&](std::int64_t begin, std::int64_t end) { body(begin, end); });
+    // An exception thrown inside would lose its type and text on the way through torch.
+    std::exception_ptr error;
+    std::mutex mutex;
+    ::torch::stable::parallel_for(0, count, grain, [&](std::int64_t begin, std::int64_t end) {
+      try {
+        body(begin, end);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        error = std::current_exception();
+      }
+    });
+    if (error) std::rethrow_exception(error);
   }
 };
 

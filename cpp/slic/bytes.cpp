@@ -307,8 +307,8 @@ std::int64_t BytePath::run(const ImageView& image, const Options& options, const
     return components_.finish_clusters(exec, count_, options.start_label, options.start_label - 1, labels);
   const double area = static_cast<double>(image.pixels()) / static_cast<double>(count_);
   const connectivity::Colors colors{centers_.get()->color, sizeof(ByteCenter)};
-  return components_.finish(exec, count_, static_cast<std::int64_t>(options.min_size_factor * area), colors,
-                            options.start_label, options.start_label - 1, labels);
+  return components_.finish(exec, count_, min_size(area, options), colors, options.start_label, options.start_label - 1,
+                            labels);
 }
 
 }  // namespace

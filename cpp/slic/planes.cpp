@@ -401,8 +401,7 @@ std::int64_t PlanePath::run(const ImageView& image, const MaskView& mask, const 
   colors.floats = colors_.data();
   colors.channels = grid_.channels;
   const double area = static_cast<double>(inside) / static_cast<double>(count_);
-  return components_.finish(exec, count_, static_cast<std::int64_t>(options.min_size_factor * area), colors, start,
-                            start - 1, labels);
+  return components_.finish(exec, count_, min_size(area, options), colors, start, start - 1, labels);
 }
 
 }  // namespace

@@ -121,6 +121,10 @@ Seeds seed_grid(const ImageView& image, const Options& options) {
   return seeds;
 }
 
+std::int64_t min_size(double area, const Options& options) {
+  return static_cast<std::int64_t>(std::min(options.min_size_factor * area, 1e18));
+}
+
 bool sampled(double interval, const Options& options) { return interval >= 10.0 && options.tol < 0; }
 
 int phase(std::int64_t pass) {
@@ -130,6 +134,7 @@ int phase(std::int64_t pass) {
 
 std::int64_t slic(const ImageView& image, const MaskView& mask, const Options& options, std::int32_t* labels,
                   const Executor& exec) {
+  (void)isa();  // an unknown PYSEG_ISA is an error here, not in a thread
   check_options(image, options);
   const std::int64_t inside = pixels_inside(image, mask);
   check(inside > 0, "slic: mask must have at least one pixel, got none");

@@ -45,6 +45,9 @@ void check_size(const ImageView& image);
 std::int64_t slic(const ImageView& image, const MaskView& mask, const Options& options, std::int32_t* labels,
                   const Executor& exec);
 
+// Components of fewer pixels are absorbed; `area`: the mean of a superpixel's.
+std::int64_t min_size(double area, const Options& options);
+
 // The regular grid of seeds.
 struct Seeds {
   std::array<std::int64_t, 3> count{1, 1, 1};  // z, y, x

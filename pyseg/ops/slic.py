@@ -86,6 +86,8 @@ def _options(
 def _axes(shape: Sequence[int], channel_axis: int | None) -> tuple[list[int], int | None]:
     """The spatial axes of an image, and its channel axis."""
     ndim = len(shape)
+    if ndim < 2:
+        raise ValueError(f"slic: image must be [H, W], [H, W, C] or a volume, got {list(shape)}")
     if channel_axis is None or ndim == 2:
         if ndim not in (2, 3):
             raise ValueError(f"slic: an image without channels must be [H, W] or [D, H, W], got {list(shape)}")
@@ -121,6 +123,8 @@ def _on_numpy(
         if mask.shape != tuple(image.shape[d] for d in axes):
             spatial = [image.shape[d] for d in axes]
             raise ValueError(f"slic: mask must be {spatial} as the image, got {list(mask.shape)}")
+        if mask.dtype.kind not in "biuf":
+            raise TypeError(f"slic: mask must be bool, got {mask.dtype}")
         mask = mask.astype(bool, copy=False)
     all_axes = [-1] * (3 - len(axes)) + axes + [-1 if axis is None else axis]
     result: tuple[NDArray[np.int32], int] = _runtime.native().slic(
@@ -140,7 +144,8 @@ def _on_torch(batch: Tensor, o: _Options, mask: Tensor | None, centers: Tensor |
     """[B, C, H, W] or [B, C, D, H, W] -> labels [B, H, W] or [B, D, H, W], counts [B]."""
     import torch
 
-    ops = _runtime.torch_ops()
+    _runtime.load_torch()
+    ops = torch.ops.pyseg
     if batch.layout != torch.strided or batch.device.type == "meta":
         raise TypeError(f"slic: image must be a dense tensor with values, got {batch.layout} on {batch.device}")
     if batch.dtype == torch.bfloat16:

@@ -110,6 +110,8 @@ def superpixel_stats(
     if n is None:
         n = max(0, int(label_array.max()) - start + 1) if label_array.size else 0
     count = integer(op, "n", n, 0, 2**31 - 1)
+    if label_array.dtype.itemsize > 4 or label_array.dtype == np.uint32:  # what int32 cannot hold must not come back
+        label_array = np.where((label_array >= start) & (label_array - start < count), label_array, -1)
     axes = [-1] * (3 - dims) + spatial + [axis]
     raw = _runtime.native().superpixel_stats(
         np.ascontiguousarray(label_array, dtype=np.int32), image_array, axes, count, start, lab

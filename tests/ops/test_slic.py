@@ -59,6 +59,7 @@ TABLE = {
     "every component kept": (("noise", (40, 50)), {"n_segments": 30, "min_size_factor": 0}),
     "most components absorbed": (("photo", (64, 80)), {"n_segments": 30, "min_size_factor": 1.0}),
     "every component small": (("photo", (64, 80)), {"n_segments": 30, "min_size_factor": 100.0}),
+    "every component small, by far": (("photo", (64, 80)), {"n_segments": 30, "min_size_factor": 1e300}),
     "start_label": (("photo", (64, 80)), {"n_segments": 30, "start_label": 7}),
     "K = 1": (("photo", (50, 60)), {"n_segments": 1}),
     "K = 1, float32": (("photo", (50, 60), 3, "float32"), {"n_segments": 1}),

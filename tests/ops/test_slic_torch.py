@@ -101,6 +101,50 @@ def test_a_single_image_compiles_whole():
     assert torch.equal(compiled(image), pyseg.slic(image, 20, channel_axis=0))
 
 
+@pytest.mark.parametrize("call", ["slic(x, 20, channel_axis=0)", "slic(x, 20, channel_axis=0, mask=x[0] > 60)"])
+@pytest.mark.parametrize("way", ["torch.compile(f, fullgraph=True, backend='eager')", "fake(f)", "exported(f)"])
+def test_the_first_call_of_a_process_may_be_traced(call, way, run_python):
+    """Nothing has loaded the library before."""
+    run_python(f"""
+import torch, pyseg
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+x = torch.arange(3 * 40 * 50, dtype=torch.uint8).reshape(3, 40, 50)
+f = lambda x: pyseg.{call}
+
+def fake(f):
+    def run(x):
+        with FakeTensorMode() as mode:
+            assert f(mode.from_tensor(x)).shape == (40, 50)
+        return f(x)
+    return run
+
+def exported(f):
+    class Module(torch.nn.Module):
+        def forward(self, x):
+            return f(x)
+    return torch.export.export(Module(), (x,)).module()
+
+labels = ({way})(x)
+assert torch.equal(labels, f(x))
+""")
+
+
+@pytest.mark.parametrize("options", [{}, {"tol": 0.5}, {"sigma": 1.5}, {"slic_zero": True, "start_label": 1}], ids=str)
+def test_compiles_whole_with_options(options):
+    image = batch()[0]
+    compiled = torch.compile(lambda x: pyseg.slic(x, 20, channel_axis=0, **options), fullgraph=True, backend="eager")
+    assert torch.equal(compiled(image), pyseg.slic(image, 20, channel_axis=0, **options))
+
+
+def test_numbers_may_change_under_compilation():
+    image = batch()[0]
+    segment = lambda x, n, c: pyseg.slic(x, n, c, channel_axis=0)  # noqa: E731
+    compiled = torch.compile(segment, fullgraph=True, backend="eager")
+    for n, c in ((20, 10.0), (30, 10.0), (40, 2.5), (50, 7.0)):
+        assert torch.equal(compiled(image, n, c), segment(image, n, c))
+
+
 def test_exports():
     class Segment(torch.nn.Module):
         def forward(self, x):

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import samples
+from hypothesis import given
+from hypothesis import strategies as st
 
 import pyseg
 from pyseg.reference import superpixel_stats as reference
@@ -18,6 +20,9 @@ def check(labels, image, **options):
         assert (a is None) == (b is None), name
         if a is not None:
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-3 if name == "mean_lab" else 1e-5, err_msg=name)
+    assert (mine.n, mine.start_label) == (theirs.n, theirs.start_label)
+    for name in ("area", "center", "bbox", "mean_color", "edges", "boundary_length"):
+        assert getattr(mine, name).dtype == getattr(theirs, name).dtype, name
     return mine
 
 
@@ -73,3 +78,73 @@ def test_a_warm_start_from_statistics_stays(dtype):
     labels, stats = pyseg.slic(image, 30, return_stats=True)
     again = pyseg.slic(image, max_iter=0, initial_centers=stats.initial_centers)
     assert (again == labels).mean() > 0.5
+
+
+@given(seed=st.integers(0, 2**32 - 1), dims=st.sampled_from([2, 3]), labels=st.integers(1, 30), n=st.integers(0, 40))
+def test_equals_the_definition_on_any_labels(seed, dims, labels, n):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, 30 if dims == 2 else 10, dims))
+    channels = [None, 1, 3, 3, 4][rng.integers(5)]
+    kind, dtype = samples.KINDS[rng.integers(len(samples.KINDS))], samples.DTYPES[rng.integers(len(samples.DTYPES))]
+    image = samples.image(kind, shape, channels, dtype, seed)
+    ids = (rng.integers(-3, labels, shape) // 2 * 2).astype(["int8", "int16", "int32", "int64"][rng.integers(4)])
+    axis = None if channels is None else -1
+    check(ids, image, n=n, start_label=int(rng.integers(0, 4)), channel_axis=axis)
+    check(ids, image, channel_axis=axis)
+
+
+@pytest.mark.parametrize("wild", [2**32, -(2**32), 2**32 + 1, 2**33, -(2**63)])
+def test_labels_beyond_32_bits_are_left_out(wild):
+    labels = np.array([[0, 1, wild], [0, 1, wild]])
+    image = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert check(labels, image, n=2).area.tolist() == [2, 2]
+    if wild < 0:
+        assert check(labels, image).area.tolist() == [2, 2]
+
+
+def test_unsigned_labels_beyond_32_bits_are_left_out():
+    labels = np.array([[0, 1, 2**64 - 2**32]], np.uint64)
+    assert pyseg.superpixel_stats(labels, np.zeros((1, 3)), n=2).area.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("change", [np.asfortranarray, lambda a: a[::-1], lambda a: a.astype(">i8"), np.uint16])
+def test_labels_of_any_layout_and_type(change, unchanged):
+    image = samples.image("photo", (40, 50))
+    labels = pyseg.slic(image, 20)
+    changed = change(labels)
+    unchanged(changed, image)
+    check(changed, image)
+
+
+@pytest.mark.parametrize("dtype", samples.DTYPES)
+def test_images_of_any_layout(dtype, unchanged):
+    image = samples.image("photo", (40, 50), 3, dtype)
+    labels = pyseg.slic(image, 20)
+    views = (image[::-1, ::-1], np.asfortranarray(image), np.broadcast_to(image[:1], image.shape), image[..., ::-1])
+    for view in (*views, image.astype(image.dtype.newbyteorder())):
+        unchanged(view)
+        check(labels, view)
+    check(labels, np.moveaxis(image, -1, 0), channel_axis=0)
+
+
+@pytest.mark.parametrize("dtype", samples.DTYPES)
+def test_tensors_give_the_same_as_tensors(dtype):
+    import torch
+
+    image = samples.image("cells", (40, 50), 3, dtype)
+    labels = pyseg.slic(image, 20)
+    mine = pyseg.superpixel_stats(torch.from_numpy(labels), torch.from_numpy(image))
+    theirs = pyseg.superpixel_stats(labels, image)
+    for name in ("area", "center", "bbox", "mean_color", "mean_lab", "edges", "boundary_length", "initial_centers"):
+        assert isinstance(getattr(mine, name), torch.Tensor), name
+        np.testing.assert_array_equal(getattr(mine, name).numpy(), getattr(theirs, name), err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", samples.DTYPES)
+def test_what_slic_returns_is_what_the_function_returns(dtype):
+    image = samples.image("photo", (40, 50), 3, dtype)
+    for lab in (None, False):
+        labels, stats = pyseg.slic(image, 20, start_label=3, convert2lab=lab, return_stats=True)
+        again = pyseg.superpixel_stats(labels, image, start_label=3, convert2lab=lab)
+        for name in ("area", "center", "bbox", "mean_color", "mean_lab", "edges", "boundary_length", "initial_centers"):
+            np.testing.assert_array_equal(getattr(stats, name), getattr(again, name), err_msg=name)
