@@ -60,12 +60,18 @@ gpu-check: $(VENV)/.built $(VENV)/.test
 	$(BIN)/python -m pytest -m cuda tests/cuda
 	$(BIN)/python benchmarks/gpu.py
 
-# The NumPy side under AddressSanitizer and UBSan. Both runtimes must be there before Python's own libraries.
+# The op tests under AddressSanitizer and UBSan, in an environment that borrows the packages of the first. Both runtimes must
+# be there before Python's own libraries.
+ASAN := $(VENV)-asan
 asan: $(VENV)/.tools $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --upgrade --target build/asan/site -Cbuild-dir=build/asan \
-	  -Ccmake.define.PYSEG_CUDA=OFF -Ccmake.define.PYSEG_SANITIZE=address,undefined,float-cast-overflow -Ccmake.build-type=RelWithDebInfo .
+	$(PYTHON) -m venv $(ASAN)
+	echo "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+	  > "$$($(ASAN)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed.pth"
+	PATH="$(abspath $(BIN)):$$PATH" $(ASAN)/bin/python -m pip install --quiet --no-build-isolation --no-deps --force-reinstall \
+	  -Cbuild-dir=build/asan -Ccmake.define.PYSEG_CUDA=OFF -Ccmake.build-type=RelWithDebInfo \
+	  -Ccmake.define.PYSEG_SANITIZE=address,undefined,float-cast-overflow .
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
-	  UBSAN_OPTIONS=halt_on_error=1 PYTHONPATH=build/asan/site $(BIN)/python -m pytest -p no:cacheprovider tests/ops
+	  UBSAN_OPTIONS=halt_on_error=1 $(ASAN)/bin/python -m pytest -p no:cacheprovider tests/ops
 
 clean:
-	rm -rf build $(VENV) demo
+	rm -rf build $(VENV) $(ASAN) demo
