@@ -70,8 +70,9 @@ asan: $(VENV)/.tools $(VENV)/.test
 	PATH="$(abspath $(BIN)):$$PATH" $(ASAN)/bin/python -m pip install --quiet --no-build-isolation --no-deps --force-reinstall \
 	  -Cbuild-dir=build/asan -Ccmake.define.PYSEG_CUDA=OFF -Ccmake.build-type=RelWithDebInfo \
 	  -Ccmake.define.PYSEG_SANITIZE=address,undefined,float-cast-overflow .
-	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
-	  UBSAN_OPTIONS=halt_on_error=1 $(ASAN)/bin/python -m pytest -p no:cacheprovider tests/ops
+	cd build/asan && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 $(abspath $(ASAN))/bin/python -m pytest \
+	  -p no:cacheprovider -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) $(CURDIR)/tests/ops
 
 clean:
 	rm -rf build $(VENV) $(ASAN) demo
