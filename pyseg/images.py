@@ -8,24 +8,18 @@ its target and then renamed, so that a file is either whole or not there. Pillow
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
 import os
 import secrets
-import stat
-import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ImageReadError
-
-if TYPE_CHECKING:
-    from PIL.ImageFile import ImageFile
+from ._decode import Refused, StrPath, decode, orientation_of, pixels, reading, upright
 
 __all__ = [
     "LABEL_SUFFIXES",
@@ -40,8 +34,6 @@ __all__ = [
     "write_labels",
 ]
 
-StrPath = str | os.PathLike[str]
-
 MAX_PIXELS = 2**28
 # What a folder is searched for; a file itself is recognised by its content.
 PICTURE_SUFFIXES = frozenset(
@@ -51,20 +43,6 @@ LABEL_SUFFIXES = (".png", ".npy", ".npz", ".tif", ".tiff")
 
 # A packed label map looks like any RGBA picture; this text chunk tells it apart.
 _PACKED_KEY, _PACKED = "pyseg-labels", "int32 = r + (g << 8) + (b << 16) + (a << 24)"
-
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "Jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "Png"),
-    *((magic, "Tiff") for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-    (b"BM", "Bmp"),
-    *((b"P%d" % kind, "Ppm") for kind in range(1, 7)),
-    *((magic, "Gif") for magic in (b"GIF87a", b"GIF89a")),
-)
-_pillow_limit = threading.Lock()
-
-
-class _Refused(Exception):
-    """The reason of an ImageReadError whose path is known further up."""
 
 
 def read_image(path: StrPath, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -87,9 +65,9 @@ def read_image(path: StrPath, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
             its pixels are floats or 32-bit integers.
         ValueError: ``max_pixels`` is below 1.
     """
-    with _reading(path, max_pixels) as file:
-        image = _decode(file, max_pixels)
-        return np.ascontiguousarray(_upright(_pixels(image), _orientation(image)))
+    with reading(path, max_pixels) as file:
+        image = decode(file, max_pixels)
+        return np.ascontiguousarray(upright(pixels(image), orientation_of(image)))
 
 
 def read_labels(path: StrPath, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.int32]:
@@ -107,7 +85,7 @@ def read_labels(path: StrPath, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.in
             dimensions, or a value outside int32.
         ValueError: ``max_pixels`` is below 1.
     """
-    with _reading(path, max_pixels) as file:
+    with reading(path, max_pixels) as file:
         magic = file.read(6)
         file.seek(0)
         if magic == b"\x93NUMPY":
@@ -115,11 +93,11 @@ def read_labels(path: StrPath, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.in
         if magic[:4] == b"PK\3\4":
             with zipfile.ZipFile(file) as archive, archive.open("labels.npy") as member:
                 return _as_int32(_read_npy(member, max_pixels))
-        image = _decode(file, max_pixels)
+        image = decode(file, max_pixels)
         if image.mode == "RGBA" and image.info.get(_PACKED_KEY) == _PACKED:
             return np.array(image).view("<i4")[..., 0].astype(np.int32)
         if image.mode not in {"1", "L", "P", "I"} and not image.mode.startswith("I;16"):
-            raise _Refused(f"a label map has one integer per pixel, this picture is {image.mode}")
+            raise Refused(f"a label map has one integer per pixel, this picture is {image.mode}")
         return np.array(image).astype(np.int32)
 
 
@@ -170,7 +148,7 @@ def write_labels(path: StrPath, labels: NDArray[Any]) -> None:
         raise ValueError(f"write_labels: path must end in {', '.join(LABEL_SUFFIXES)}, got {os.fspath(path)}")
     try:
         small = _as_int32(np.asarray(labels))
-    except _Refused as refused:
+    except Refused as refused:
         error = TypeError if np.asarray(labels).dtype.kind not in "biu" else ValueError
         raise error(f"write_labels: {refused}") from None
     if suffix in {".npy", ".npz"}:
@@ -302,115 +280,14 @@ def atomic_write(path: StrPath, mode: str = "wb") -> Iterator[IO[Any]]:
         raise
 
 
-@contextlib.contextmanager
-def _reading(path: StrPath, max_pixels: int) -> Iterator[IO[bytes]]:
-    """Opens the file and turns whatever a decoder may raise into ImageReadError."""
-    if max_pixels < 1:
-        raise ValueError(f"max_pixels must be at least 1, got {max_pixels}")
-    os.fspath(path)  # a TypeError about the argument is the caller's, not the file's
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
-            raise _Refused("is a folder" if os.path.isdir(path) else "not a regular file")
-        with open(path, "rb") as file:
-            yield file
-    except ModuleNotFoundError:  # Pillow is not installed, which is not the file's fault
-        raise
-    except FileNotFoundError:
-        raise ImageReadError(path, "no such file") from None
-    except MemoryError:
-        raise ImageReadError(path, "not enough memory") from None
-    except Exception as error:  # npz, npy, conversions
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ImageReadError(path, " ".join(str(reason).split())) from error
-
-
-def _decode(file: IO[bytes], max_pixels: int) -> ImageFile:
-    name = _format(file)
-    try:
-        # The plugin itself: PIL.Image.open would apply a process-wide limit of its own, by warnings.
-        image: ImageFile = getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")(file)
-        width, height = image.size
-        if width * height > max_pixels:
-            raise _Refused(f"{width} x {height} pixels are more than the limit of {max_pixels} (max_pixels)")
-        _load(image, max_pixels)
-    except (_Refused, MemoryError, ModuleNotFoundError):
-        raise
-    except Exception as error:  # Pillow's decoders raise nearly everything on corrupt data
-        raise _Refused(f"truncated, corrupt or unsupported {name.upper()} ({error or type(error).__name__})") from error
-    return image
-
-
-def _format(file: IO[bytes]) -> str:
-    """The middle of the names of Pillow's plugin, by the first bytes."""
-    head = file.read(16)
-    file.seek(0)
-    if not head:
-        raise _Refused("the file is empty")
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WebP"
-    for magic, name in _SIGNATURES:
-        if head.startswith(magic):
-            return name
-    raise _Refused("not a JPEG, PNG, TIFF, BMP, WEBP, PPM/PGM/PBM or GIF file")
-
-
-def _load(image: ImageFile, max_pixels: int) -> None:
-    from PIL import Image
-
-    width, height = image.size
-    if Image.MAX_IMAGE_PIXELS is None or width * height <= Image.MAX_IMAGE_PIXELS:
-        image.load()
-        return
-    # Some plugins ask the process-wide limit again while they decode; our own was kept, so lift it for this picture.
-    with _pillow_limit:
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
-        try:
-            image.load()
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
-
-
-def _pixels(image: ImageFile) -> NDArray[Any]:
-    from PIL import Image
-
-    mode = image.mode
-    if mode.startswith("I;16") or (mode == "I" and image.format == "PPM"):  # a PGM of more than 8 bits opens as "I"
-        return np.array(image).astype(np.uint16)
-    if mode not in {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}:
-        kind = {"F": "floats", "I": "32-bit or signed integers", "LAB": "CIE Lab"}.get(mode, f"of mode {mode}")
-        raise _Refused(f"the pixels are {kind}, not 8-bit, 16-bit grey or RGB")
-    grey = mode in {"1", "L", "LA", "La"}
-    if not image.has_transparency_data:
-        return np.array(image.convert("L" if grey else "RGB"))
-    top = image.convert("RGBA")
-    flat = Image.alpha_composite(Image.new("RGBA", top.size, "white"), top).convert("RGB")
-    return np.array(flat.getchannel(0) if grey else flat)
-
-
-def _orientation(image: ImageFile) -> int:
-    try:
-        return int(image.getexif().get(0x0112, 1))
-    except Exception:  # the pixels were read; broken metadata is no reason to refuse them
-        return 1
-
-
-def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """EXIF 1..8: from 5 on rows and columns are swapped."""
-    if orientation in {5, 6, 7, 8}:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in {3, 4, 7, 8}:
-        pixels = pixels[::-1]
-    return pixels[:, ::-1] if orientation in {2, 3, 6, 7} else pixels
-
-
 def _read_npy(file: IO[bytes], max_pixels: int) -> NDArray[Any]:
     version = np.lib.format.read_magic(file)
     if version not in {(1, 0), (2, 0)}:
-        raise _Refused(f".npy of version {version}, not 1.0 or 2.0")
+        raise Refused(f".npy of version {version}, not 1.0 or 2.0")
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape = header(file)[0]
     if math.prod(shape) > max_pixels:
-        raise _Refused(f"{_shape(shape)} pixels are more than the limit of {max_pixels} (max_pixels)")
+        raise Refused(f"{_shape(shape)} pixels are more than the limit of {max_pixels} (max_pixels)")
     file.seek(0)
     array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     return array
@@ -418,11 +295,11 @@ def _read_npy(file: IO[bytes], max_pixels: int) -> NDArray[Any]:
 
 def _as_int32(array: NDArray[Any]) -> NDArray[np.int32]:
     if array.ndim != 2:
-        raise _Refused(f"labels must be [H, W], got {_shape(array.shape)}")
+        raise Refused(f"labels must be [H, W], got {_shape(array.shape)}")
     if array.dtype.kind not in "biu":
-        raise _Refused(f"labels must be integers, got {array.dtype}")
+        raise Refused(f"labels must be integers, got {array.dtype}")
     if array.size and (int(array.min()) < -(2**31) or int(array.max()) >= 2**31):
-        raise _Refused(f"labels must fit int32, got {array.min()}..{array.max()}")
+        raise Refused(f"labels must fit int32, got {array.min()}..{array.max()}")
     return array.astype(np.int32, copy=False)
 
 

@@ -184,8 +184,8 @@ def test_the_bomb_takes_no_memory(tmp_path):
     path.write_bytes(bomb_tiff(200_000, 200_000))
     code = (
         "import sys\n"
-        "from pyseg import images\n"
-        "try:\n    images.read_image(sys.argv[1])\nexcept images.ImageReadError as error:\n    print(error.reason)\n"
+        "from pyseg import ImageReadError, images\n"
+        "try:\n    images.read_image(sys.argv[1])\nexcept ImageReadError as error:\n    print(error.reason)\n"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
