@@ -10,7 +10,8 @@
 //   that lie together (permutohedral.h).
 // - with Potts compatibilities only differences count: the rows hold Q_c - Q_last for the K - 1 classes before the last, and
 //   with two classes one channel, which runs over 16 points at a time (tanh instead of softmax).
-// - optionally the blurred rows are kept in half precision; sums stay float.
+// - optionally the blurred rows that a pass reads are in half precision. Sums and blurs stay float: rounding after each
+//   axis as well costs three times as many labels.
 #pragma once
 
 #include <cstdint>

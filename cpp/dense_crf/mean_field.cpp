@@ -14,16 +14,12 @@ namespace {
 
 constexpr std::int64_t kKeptBytes = std::int64_t{256} << 20;  // scratch that outlives a call
 
-// Rows of one kernel, before and after the blur, turn about.
+// Rows of one kernel: a pass reads `in`, or `half`, and adds to `out`, which the next blur makes the next `in`.
 struct Rows {
   Scratch<float> in, out;
-  Scratch<std::uint16_t> in_half, out_half;
+  Scratch<std::uint16_t> half;
 
-  std::int64_t bytes() const { return in.bytes() + out.bytes() + in_half.bytes() + out_half.bytes(); }
-  void turn() {
-    swap(in, out);
-    swap(in_half, out_half);
-  }
+  std::int64_t bytes() const { return in.bytes() + out.bytes() + half.bytes(); }
 };
 
 struct Workspace {
@@ -108,11 +104,16 @@ class MeanField {
   void prepare(std::size_t k, bool blur, bool more) {
     Rows& rows = w_.of(k);
     const std::int64_t count = lattice(k).rows * stride_;
-    rows.turn();
-    if (blur && half_) permutohedral::blur_rows(lattice(k), stride_, false, executor_, rows.in_half.get());
-    else if (blur) permutohedral::blur_rows(lattice(k), stride_, false, executor_, rows.in.get());
-    if (more && half_) rows.out_half.take(count);
-    else if (more) rows.out.take(count);
+    if (blur) permutohedral::blur_rows(lattice(k), stride_, false, executor_, rows.out.get());
+    if (blur && half_) {
+      std::uint16_t* half = rows.half.take(count);
+      executor_.run(count / 4, 4096, [&](std::int64_t begin, std::int64_t end) {
+        kernels().narrow(rows.out.get() + 4 * begin, 4 * (end - begin), half + 4 * begin);
+      });
+    } else if (blur) {
+      swap(rows.in, rows.out);
+    }
+    if (more) rows.out.take(count);
   }
 
   Side side(std::size_t k, std::int64_t band) {
@@ -123,7 +124,7 @@ class MeanField {
     const float weight = compat.kind == Compatibility::potts ? *compat.values : 1.0f;
     return {l.offset.get(), l.weight.get(), l.base.data() + band * l.classes(), l.classes(),
             kernel.before, kernel.after, weight * l.alpha(),
-            half_ ? static_cast<const void*>(rows.in_half.get()) : static_cast<const void*>(rows.in.get()),
+            half_ ? static_cast<const void*>(rows.half.get()) : static_cast<const void*>(rows.in.get()),
             rows.out.get()};
   }
 
@@ -139,30 +140,13 @@ class MeanField {
       if (stride_ == 1) kernels().two_classes(pass);
       else if (half_) kernels().potts_half(pass);
       else kernels().potts(pass);
-      for (std::size_t k = 0; splat && half_ && k < sides.size(); ++k) {
-        const std::int64_t from = lattice(k).segment[static_cast<std::size_t>(band)] * stride_;
-        const std::int64_t to = lattice(k).segment[static_cast<std::size_t>(band) + 1] * stride_;
-        kernels().narrow(sides[k].out + from, to - from, w_.of(k).out_half.get() + from);
-      }
     });
   }
 
-  // Zeros the rows of a band. In half precision sums are float all the same, in rows of the thread's own.
-  void clear(std::size_t k, std::int64_t band, Side& side) {
-    const Lattice<float>& l = lattice(k);
-    const std::int64_t from = l.segment[static_cast<std::size_t>(band)];
-    const std::int64_t count = (l.segment[static_cast<std::size_t>(band) + 1] - from) * stride_;
-    if (half_) {
-      thread_local std::vector<std::unique_ptr<Scratch<float>>> sums;
-      while (sums.size() <= k) sums.push_back(std::make_unique<Scratch<float>>());
-      float* first = sums[k]->take(count);
-      std::fill(first, first + count, 0.0f);
-      // Where row 0 would be: the band's rows are all that is ever addressed.
-      const auto shift = static_cast<std::uintptr_t>(from * stride_) * sizeof(float);
-      side.out = reinterpret_cast<float*>(reinterpret_cast<std::uintptr_t>(first) - shift);
-    } else {
-      std::fill(side.out + from * stride_, side.out + from * stride_ + count, 0.0f);
-    }
+  void clear(std::size_t k, std::int64_t band, const Side& side) {
+    const auto& segment = lattice(k).segment;
+    const auto b = static_cast<std::size_t>(band);
+    std::fill(side.out + segment[b] * stride_, side.out + segment[b + 1] * stride_, 0.0f);
   }
 
   // Any compatibility and any number of classes: the same steps, apart.

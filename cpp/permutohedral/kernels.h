@@ -28,12 +28,8 @@ struct Kernels {
   // Chains begin .. end - 1 of an axis, in place.
   void (*blur)(const std::uint32_t* row, const std::uint32_t* begin, std::int64_t first, std::int64_t last,
                std::int64_t stride, float* rows);
-  void (*blur_half)(const std::uint32_t* row, const std::uint32_t* begin, std::int64_t first, std::int64_t last,
-                    std::int64_t stride, std::uint16_t* rows);
   // Vertices first .. last - 1 of those with copies: adds the copies to their own row.
   void (*add_copies)(const CopyLists& lists, std::int64_t first, std::int64_t last, std::int64_t stride, float* rows);
-  void (*add_copies_half)(const CopyLists& lists, std::int64_t first, std::int64_t last, std::int64_t stride,
-                          std::uint16_t* rows);
 };
 
 PYSEG_DISPATCH(Kernels, kernels)

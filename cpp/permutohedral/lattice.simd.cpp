@@ -97,21 +97,21 @@ void slice(const std::uint16_t* offset, const float* weight, const std::uint32_t
 
 constexpr std::uint32_t kAhead = 10;  // rows fetched ahead along the chains
 
-template <int Blocks, int Tail, typename T>
+template <int Blocks, int Tail>
 void blur_panel(const std::uint32_t* row, const std::uint32_t* begin, std::int64_t first, std::int64_t last,
-                std::int64_t stride, T* rows) {
+                std::int64_t stride, float* rows) {
   using Values = Row<Blocks, Tail>;
   const std::uint32_t stop = begin[last];
   for (std::int64_t c = first; c < last; ++c) {
     const std::uint32_t end = begin[c + 1];
-    T* at = rows + row[begin[c]] * stride;
+    float* at = rows + row[begin[c]] * stride;
     Values before = Values::zero(), here = Values::from(at);
     for (std::uint32_t i = begin[c]; i < end; ++i) {
-      const T* ahead = rows + row[i + kAhead < stop ? i + kAhead : stop - 1] * stride;
+      const float* ahead = rows + row[i + kAhead < stop ? i + kAhead : stop - 1] * stride;
       __builtin_prefetch(ahead, 1);
       __builtin_prefetch(reinterpret_cast<const char*>(ahead + Values::kSize) - 1, 1);
       Values after = Values::zero();
-      T* next = at;
+      float* next = at;
       if (i + 1 < end) {
         next = rows + row[i + 1] * stride;
         after = Values::from(next);
@@ -146,18 +146,15 @@ void blur(const std::uint32_t* row, const std::uint32_t* begin, std::int64_t fir
   });
 }
 
-void blur_half(const std::uint32_t* row, const std::uint32_t* begin, std::int64_t first, std::int64_t last,
-               std::int64_t stride, Half* rows) {
-  panels(stride, [&]<int Blocks, int Tail>(std::int64_t at) {
-    blur_panel<Blocks, Tail>(row, begin, first, last, stride, rows + at);
-  });
-}
-
-template <typename T>
-void add_copies_of(const CopyLists& lists, std::int64_t first, std::int64_t last, std::int64_t stride, T* rows) {
+void add_copies(const CopyLists& lists, std::int64_t first, std::int64_t last, std::int64_t stride, float* rows) {
+  if (stride == 1) {
+    for (std::int64_t v = first; v < last; ++v)
+      for (std::uint32_t i = lists.begin[v]; i < lists.begin[v + 1]; ++i) rows[lists.owner[v]] += rows[lists.copy[i]];
+    return;
+  }
   panels(stride, [&]<int Blocks, int Tail>(std::int64_t at) {
     for (std::int64_t v = first; v < last; ++v) {
-      T* own = rows + lists.owner[v] * stride + at;
+      float* own = rows + lists.owner[v] * stride + at;
       auto sum = Row<Blocks, Tail>::from(own);
       for (std::uint32_t i = lists.begin[v]; i < lists.begin[v + 1]; ++i)
         sum.add(1.0f, Row<Blocks, Tail>::from(rows + lists.copy[i] * stride + at));
@@ -166,20 +163,10 @@ void add_copies_of(const CopyLists& lists, std::int64_t first, std::int64_t last
   });
 }
 
-void add_copies(const CopyLists& lists, std::int64_t first, std::int64_t last, std::int64_t stride, float* rows) {
-  if (stride != 1) return add_copies_of(lists, first, last, stride, rows);
-  for (std::int64_t v = first; v < last; ++v)
-    for (std::uint32_t i = lists.begin[v]; i < lists.begin[v + 1]; ++i) rows[lists.owner[v]] += rows[lists.copy[i]];
-}
-
-void add_copies_half(const CopyLists& lists, std::int64_t first, std::int64_t last, std::int64_t stride, Half* rows) {
-  add_copies_of(lists, first, last, stride, rows);
-}
-
 }  // namespace
 
 const Kernels* kernels() {
-  static constexpr Kernels table{simplex, splat, slice, blur, blur_half, add_copies, add_copies_half};
+  static constexpr Kernels table{simplex, splat, slice, blur, add_copies};
   return &table;
 }
 

@@ -1,5 +1,5 @@
 // The steps of a filter over all rows, in ranges on an executor: for the filter itself, and for ops that fuse their own work
-// with splat and slice. T: float, double, or std::uint16_t for rows of half precision.
+// with splat and slice. T: float or double.
 #pragma once
 
 #include <cstring>
@@ -44,23 +44,20 @@ inline void blur(const std::uint32_t* row, const std::uint32_t* begin, std::int6
 
 }  // namespace plain
 
-template <typename P, typename T>
-void blur_rows(const Lattice<P>& lattice, std::int64_t stride, bool transpose, const Executor& executor, T* rows) {
+template <typename T>
+void blur_rows(const Lattice<T>& lattice, std::int64_t stride, bool transpose, const Executor& executor, T* rows) {
   const std::int64_t owners = static_cast<std::int64_t>(lattice.owner.size());
   const CopyLists lists{lattice.owner.data(), lattice.copy_begin.data(), lattice.copy.data()};
   executor.run(owners, 256, [&](std::int64_t first, std::int64_t last) {
     if constexpr (sizeof(T) == 8) plain::add_copies(lists, first, last, stride, rows);
-    else if constexpr (sizeof(T) == 4) kernels().add_copies(lists, first, last, stride, rows);
-    else kernels().add_copies_half(lists, first, last, stride, rows);
+    else kernels().add_copies(lists, first, last, stride, rows);
   });
   for (int i = 0; i < lattice.classes(); ++i) {
     const auto& axis = lattice.axis[static_cast<std::size_t>(transpose ? lattice.dims - i : i)];
     const auto chains = static_cast<std::int64_t>(axis.begin.size()) - 1;
     executor.run(chains, 128, [&](std::int64_t first, std::int64_t last) {
       if constexpr (sizeof(T) == 8) plain::blur(axis.row.data(), axis.begin.data(), first, last, stride, rows);
-      else if constexpr (sizeof(T) == 4)
-        kernels().blur(axis.row.data(), axis.begin.data(), first, last, stride, rows);
-      else kernels().blur_half(axis.row.data(), axis.begin.data(), first, last, stride, rows);
+      else kernels().blur(axis.row.data(), axis.begin.data(), first, last, stride, rows);
     });
   }
   executor.run(owners, 256, [&](std::int64_t first, std::int64_t last) {
