@@ -13,8 +13,8 @@
 
 namespace pyseg {
 
-// 64-byte aligned; large blocks in huge pages where the system has them: a pass over a stream of 4 KiB pages waits for their
-// translation as long as for their data. Throws std::bad_alloc.
+// 64-byte aligned; large blocks in huge pages where the system has them: a pass over a stream of 4 KiB pages waits for
+// their translation as long as for their data. Throws std::bad_alloc.
 inline void* allocate_scratch(std::size_t bytes) {
   constexpr std::size_t kHuge = std::size_t{2} << 20;
   const std::size_t unit = bytes >= 2 * kHuge ? kHuge : 64;

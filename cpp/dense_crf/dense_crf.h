@@ -1,14 +1,16 @@
-// Mean field of the fully-connected CRF with Gaussian pairwise terms (Kraehenbuehl & Koltun, "Efficient Inference in Fully
-// Connected CRFs with Gaussian Edge Potentials", NIPS 2011): Q0 = softmax(-U), then n times, all points at once,
+// Mean field of the fully-connected CRF with Gaussian pairwise terms (Kraehenbuehl & Koltun, "Efficient Inference in
+// Fully Connected CRFs with Gaussian Edge Potentials", NIPS 2011): Q0 = softmax(-U), then n times, all points at once,
 //     Q <- softmax(-U - sum_k C_k F_k Q),   F_k = A_k K_k B_k,
-// K_k a Gaussian filter by the permutohedral lattice (a point's own term included), A_k and B_k its normalisation, C_k the
-// compatibility: -w (Potts), a diagonal or a symmetric matrix.
+// K_k a Gaussian filter by the permutohedral lattice (a point's own term included), A_k and B_k its normalisation, C_k
+// the compatibility: -w (Potts), a diagonal or a symmetric matrix.
 //
-// What bounds it is bytes: per point and step 9 rows of channels read (slice) and 9 rows added to (splat) in an image with a
-// spatial and a bilateral kernel. So:
-// - one pass over the points slices, takes the softmax and splats at once: Q is never stored. A band of points works on rows
+// What bounds it is bytes: per point and step 9 rows of channels read (slice) and 9 rows added to (splat) in an image
+// with a spatial and a bilateral kernel. So:
+// - one pass over the points slices, takes the softmax and splats at once: Q is never stored. A band of points works on
+// rows
 //   that lie together (permutohedral.h).
-// - with Potts compatibilities only differences count: the rows hold Q_c - Q_last for the K - 1 classes before the last, and
+// - with Potts compatibilities only differences count: the rows hold Q_c - Q_last for the K - 1 classes before the
+// last, and
 //   with two classes one channel, which runs over 16 points at a time (tanh instead of softmax).
 // - optionally the blurred rows that a pass reads are in half precision. Sums and blurs stay float: rounding after each
 //   axis as well costs three times as many labels.
@@ -30,9 +32,10 @@ using permutohedral::Normalization;
 // The features of one kernel: given [points][dims], or positions / sigma, then channels of the image / sigma.
 struct Features {
   const float* given = nullptr;
-  std::int64_t dims = 0;              // of `given`
-  std::vector<double> spatial, color;  // sigmas: one a spatial axis of the image, as `axes` orders them; one a channel, or none
-  std::vector<int> axes;              // the image's axes (0 depth, 1 height, 2 width), in the order of the features
+  std::int64_t dims = 0;  // of `given`
+  std::vector<double> spatial,
+      color;              // sigmas: one a spatial axis of the image, as `axes` orders them; one a channel, or none
+  std::vector<int> axes;  // the image's axes (0 depth, 1 height, 2 width), in the order of the features
 };
 
 // Lattices and normalisation of an image's kernels, which do not depend on the unary term. The points of an image
@@ -50,8 +53,8 @@ struct Plan {
   std::int64_t bytes() const;
 };
 
-// Throws std::invalid_argument for values out of range. The points are the image's in raster order, or those of the given
-// features, `points` of them.
+// Throws std::invalid_argument for values out of range. The points are the image's in raster order, or those of the
+// given features, `points` of them.
 void make_plan(const std::vector<Features>& kernels, const ImageView& image, std::int64_t points,
                const std::vector<Normalization>& normalization, const Executor& executor, Plan& out);
 
@@ -85,5 +88,17 @@ constexpr float kLeastProbability = 1e-5f;  // probabilities are clipped from be
 
 // Throws std::invalid_argument where the unary term is not finite, or no probability.
 void mean_field(const Problem& problem, const Executor& executor, ClassView<float> out);
+
+// Where the gradients go; null where one is not wanted.
+struct Gradients {
+  float* unary = nullptr;                // [points][classes], with respect to the energies
+  std::vector<float*> compat, features;  // of each kernel, shaped as its values; [points][dims], of given features only
+};
+
+// Of the sum of cotangent * Q, [points][classes]; the unary term is energies. The iterates are computed anew and kept:
+// n_iter * points * classes floats. The adjoint of a filter is the filter with its blur reversed: two filters a step
+// and kernel, and one lattice gradient for the features.
+void backward(const Problem& problem, const float* cotangent, const std::vector<Features>& features,
+              const Executor& executor, const Gradients& out);
 
 }  // namespace pyseg::dense_crf

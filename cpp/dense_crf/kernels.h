@@ -9,8 +9,8 @@
 namespace pyseg::dense_crf {
 
 constexpr int kLanes = permutohedral::kLanes;
-constexpr int kMostTaps = 64;         // vertices that a point touches, of all kernels, in the fused pass
-constexpr float kNever = -1e30f;      // the logit of the channels that pad a row
+constexpr int kMostTaps = 64;             // vertices that a point touches, of all kernels, in the fused pass
+constexpr float kNever = -1e30f;          // the logit of the channels that pad a row
 constexpr float kLeastExponent = -80.0f;  // e^-80 is as good as 0, and no subnormal comes of it
 
 // One kernel in a pass over a band: where its points' rows are, and the rows that it reads and adds to.
@@ -30,14 +30,15 @@ struct Pass {
   std::int64_t first_block, last_block, points, classes, stride;
   const float* unary;  // [blocks * 16][stride]: logits less that of the last class
   const Side* sides;
-  int count;              // of sides
-  bool slice, splat;      // the first pass has no rows to read, the last none to write
-  ClassView<float> out;   // probabilities, in the last pass
+  int count;                   // of sides
+  bool slice, splat;           // the first pass has no rows to read, the last none to write
+  ClassView<float> out;        // probabilities, in the last pass
   const std::uint32_t* order;  // [points] where they go; null: in order
 };
 
 // Where the points of a block are; after the last point, that again. Returns how many there are.
-[[maybe_unused]] static int points_of(const std::uint32_t* order, std::int64_t points, std::int64_t block, std::uint32_t* at) {
+[[maybe_unused]] static int points_of(const std::uint32_t* order, std::int64_t points, std::int64_t block,
+                                      std::uint32_t* at) {
   const std::int64_t first = block * kLanes, last = points - 1;
   for (int i = 0; i < kLanes; ++i) {
     const std::int64_t p = first + i < last ? first + i : last;
@@ -47,13 +48,13 @@ struct Pass {
 }
 
 struct Kernels {
-  void (*potts)(const Pass& pass);       // rows of float: Q_c - Q_last
-  void (*potts_half)(const Pass& pass);  // `in` is half precision
+  void (*potts)(const Pass& pass);        // rows of float: Q_c - Q_last
+  void (*potts_half)(const Pass& pass);   // `in` is half precision
   void (*two_classes)(const Pass& pass);  // rows of one float
   // rows [count][stride] of logits, padded by kNever, to probabilities, in place.
   void (*softmax)(float* rows, std::int64_t count, std::int64_t stride);
-  // rows [16][stride] of logits of 16 points. less_last: less that of the last class, which has no channel. False where a
-  // value is not finite, or no probability.
+  // rows [16][stride] of logits of 16 points. less_last: less that of the last class, which has no channel. False where
+  // a value is not finite, or no probability.
   bool (*logits)(ClassView<const float> unary, const std::uint32_t* points, UnaryKind kind, std::int64_t classes,
                  bool less_last, std::int64_t stride, float* rows);
   void (*narrow)(const float* in, std::int64_t count, std::uint16_t* out);  // count: a multiple of 4

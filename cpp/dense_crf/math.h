@@ -1,6 +1,6 @@
-// exp and log of a register of floats, the same bits on every instruction set: no fused multiply-add. Within 2 ulp; the polynomials are
-// those of Cephes (Moshier), expf.c and logf.c.
-// For translation units of their own instruction set: everything is internal.
+// exp and log of a register of floats, the same bits on every instruction set: no fused multiply-add. Within 2 ulp; the
+// polynomials are those of Cephes (Moshier), expf.c and logf.c. For translation units of their own instruction set:
+// everything is internal.
 #pragma once
 
 #include <cstring>

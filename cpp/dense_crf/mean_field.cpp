@@ -122,8 +122,13 @@ class MeanField {
     const Lattice<float>& l = kernel.lattice;
     const Rows& rows = w_.of(k);
     const float weight = compat.kind == Compatibility::potts ? *compat.values : 1.0f;
-    return {l.offset.get(), l.weight.get(), l.base.data() + band * l.classes(), l.classes(),
-            kernel.before, kernel.after, weight * l.alpha(),
+    return {l.offset.get(),
+            l.weight.get(),
+            l.base.data() + band * l.classes(),
+            l.classes(),
+            kernel.before,
+            kernel.after,
+            weight * l.alpha(),
             half_ ? static_cast<const void*>(rows.half.get()) : static_cast<const void*>(rows.in.get()),
             rows.out.get()};
   }
@@ -135,8 +140,9 @@ class MeanField {
         sides[k] = side(k, band);
         if (splat) clear(k, band, sides[k]);
       }
-      const Pass pass{first, last,  points_, p_.classes, stride_, w_.unary.get(), sides.data(),
-                      static_cast<int>(sides.size()), slice, splat, out, order()};
+      const Pass pass{first,   last,           points_,      p_.classes,
+                      stride_, w_.unary.get(), sides.data(), static_cast<int>(sides.size()),
+                      slice,   splat,          out,          order()};
       if (stride_ == 1) kernels().two_classes(pass);
       else if (half_) kernels().potts_half(pass);
       else kernels().potts(pass);

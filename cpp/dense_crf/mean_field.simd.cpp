@@ -1,8 +1,9 @@
 // The fused pass of the mean field: slice, softmax, splat of a block of 16 points after the other.
 //
-// A row of a point is K - 1 differences Q_c - Q_last. Slice and splat go row by row, channels in registers; exponentials
-// run over the block's rows as one array, so that the padding between rows is all that is wasted; maxima and sums of four
-// rows are folded together. What bounds it: loads and stores of the rows, 2 cache lines each, out of L1 and L2.
+// A row of a point is K - 1 differences Q_c - Q_last. Slice and splat go row by row, channels in registers;
+// exponentials run over the block's rows as one array, so that the padding between rows is all that is wasted; maxima
+// and sums of four rows are folded together. What bounds it: loads and stores of the rows, 2 cache lines each, out of
+// L1 and L2.
 #include <algorithm>
 
 #include "dense_crf/kernels.h"
@@ -61,8 +62,10 @@ inline Four fold(const Row<Blocks, Tail>& row, auto op) {
 // Four rows of four to their four results.
 inline Four fold_rows(const Four* v, auto op) {
   using Index = std::int32_t __attribute__((vector_size(16)));
-  const Four low0 = __builtin_shuffle(v[0], v[1], Index{0, 4, 1, 5}), high0 = __builtin_shuffle(v[0], v[1], Index{2, 6, 3, 7});
-  const Four low1 = __builtin_shuffle(v[2], v[3], Index{0, 4, 1, 5}), high1 = __builtin_shuffle(v[2], v[3], Index{2, 6, 3, 7});
+  const Four low0 = __builtin_shuffle(v[0], v[1], Index{0, 4, 1, 5}),
+             high0 = __builtin_shuffle(v[0], v[1], Index{2, 6, 3, 7});
+  const Four low1 = __builtin_shuffle(v[2], v[3], Index{0, 4, 1, 5}),
+             high1 = __builtin_shuffle(v[2], v[3], Index{2, 6, 3, 7});
   const Four a = op(low0, high0), b = op(low1, high1);  // lanes 0 + 2 and 1 + 3 of rows 0, 1 and 2, 3
   return op(__builtin_shuffle(a, b, Index{0, 1, 4, 5}), __builtin_shuffle(a, b, Index{2, 3, 6, 7}));
 }
@@ -258,8 +261,7 @@ void two_classes(const Pass& pass) {
       const Floats least = e / (1.0f + e), most = 1.0f / (1.0f + e);
       if (pass.splat) {
         const Floats value = bits_of<Floats>(bits_of<Ints>(most - least) | sign);
-        for (int t = 0; t < taps.count; ++t)
-          store(taps.write[t] + i, load<Floats>(taps.write[t] + i) * value);
+        for (int t = 0; t < taps.count; ++t) store(taps.write[t] + i, load<Floats>(taps.write[t] + i) * value);
       } else {
         store(first + i, sign < 0 ? least : most);
         store(second + i, sign < 0 ? most : least);

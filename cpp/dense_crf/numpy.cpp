@@ -50,8 +50,8 @@ std::shared_ptr<Plan> plan_of(const std::optional<py::array>& image, const std::
 }
 
 // unary float32 [N, K] of any strides that are whole floats; compat: [], [K] or [K, K].
-void infer(const Plan& plan, const py::array_t<float>& unary, int kind,
-           const std::vector<Floats>& compat, std::int64_t n_iter, bool half, py::array_t<float>& out) {
+void infer(const Plan& plan, const py::array_t<float>& unary, int kind, const std::vector<Floats>& compat,
+           std::int64_t n_iter, bool half, py::array_t<float>& out) {
   check(unary.ndim() == 2 && out.ndim() == 2 && out.shape(0) == unary.shape(0) && out.shape(1) == unary.shape(1),
         "dense_crf: the unary term and the result must be [N, K]");
   check(unary.shape(0) == plan.points, "dense_crf: the unary term must have ", plan.points, " points, got ",

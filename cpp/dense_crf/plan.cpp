@@ -73,7 +73,8 @@ struct Reader {
       most.push_back(static_cast<float>(image.shape[static_cast<std::size_t>(features.axes[j])] - 1) / spatial[j]);
     }
     for (std::size_t c = 0; c < color.size(); ++c) {
-      const auto [low, high] = image.dtype == DType::u8 ? std::pair{0.0f, 255.0f} : values(static_cast<std::int64_t>(c));
+      const auto [low, high] =
+          image.dtype == DType::u8 ? std::pair{0.0f, 255.0f} : values(static_cast<std::int64_t>(c));
       least.push_back(low / color[c]);
       most.push_back(high / color[c]);
     }

@@ -1,6 +1,6 @@
-// Building the plan. Points go to simplices by vector code, 64 Ki at a time; then each remainder class enters its vertices
-// in a table of its own, in the order of the points, so that classes are independent and numbers do not depend on threads.
-// Neighbours are found by looking up key + constant.
+// Building the plan. Points go to simplices by vector code, 64 Ki at a time; then each remainder class enters its
+// vertices in a table of its own, in the order of the points, so that classes are independent and numbers do not depend
+// on threads. Neighbours are found by looking up key + constant.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -42,7 +42,7 @@ std::vector<T> spans(const char* op, std::int64_t blocks, int dims, FeatureBlock
   executor.run(blocks, 256, [&](std::int64_t begin, std::int64_t end) {
     alignas(128) T block[kMostDims * kLanes];
     std::vector<T> least(2 * d * kLanes, std::numeric_limits<T>::infinity());  // of f, then of -f
-    T wrong = 0;                                                                // NaN where a feature is not finite
+    T wrong = 0;                                                               // NaN where a feature is not finite
     for (std::int64_t b = begin; b < end; ++b) {
       features(b, block);
       for (std::size_t i = 0; i < d * kLanes; ++i) {
@@ -97,8 +97,8 @@ Packing pack(const char* op, int dims, const T* scale, const T* span) {
   return packing;
 }
 
-// The vertices of one remainder class. Keys of several groups are numbered group by group: the number of the first, with
-// that of the second, makes a key of its own, and so on.
+// The vertices of one remainder class. Keys of several groups are numbered group by group: the number of the first,
+// with that of the second, makes a key of its own, and so on.
 struct Class {
   KeyTable table;
   std::vector<KeyTable> parts, joined;  // of groups 1 ..: of the group alone, of all up to the one before it
@@ -194,8 +194,8 @@ struct Builder {
   Lattice<T>& out;
   const Packing& packing;
   std::vector<Class> classes;
-  std::vector<std::uint32_t> vertex_base;             // of each class
-  std::vector<std::uint32_t> vertex_row;              // [vertices]
+  std::vector<std::uint32_t> vertex_base;                      // of each class
+  std::vector<std::uint32_t> vertex_row;                       // [vertices]
   std::array<std::vector<std::uint32_t>, kMostDims + 1> next;  // [axis][vertices]: vertex, or kNone
 
   std::uint32_t band_of(const Class& c, std::uint32_t id) const {
@@ -328,7 +328,8 @@ void build(const char* op, std::int64_t points, int dims, FeatureBlock<T> featur
   out.dims = dims;
   out.blocks = (points + kLanes - 1) / kLanes;
   // Bands of 8 to 16 Ki points: enough of them for the threads, few enough that copies of vertices are rare.
-  const std::int64_t wanted = std::clamp<std::int64_t>(out.blocks / 64, 1, std::max<std::int64_t>(8, out.blocks / 1024));
+  const std::int64_t wanted =
+      std::clamp<std::int64_t>(out.blocks / 64, 1, std::max<std::int64_t>(8, out.blocks / 1024));
   out.band_blocks = (out.blocks + wanted - 1) / wanted;
   while ((out.blocks + out.band_blocks - 1) / out.band_blocks > 0xfffe) out.band_blocks *= 2;
   check(out.band_blocks <= 4096, op, ": there must be fewer points, got ", points);
@@ -379,14 +380,17 @@ void build(const char* op, std::int64_t points, int dims, FeatureBlock<T> featur
   for (std::size_t j = 0; j < n; ++j) builder.next[j].resize(builder.vertex_row.size());
   executor.each(static_cast<std::int64_t>(n * n) + 1, [&](std::int64_t i) {
     if (i == 0) builder.copies();
-    else builder.neighbours(static_cast<int>((i - 1) / static_cast<std::int64_t>(n)), static_cast<int>((i - 1) % static_cast<std::int64_t>(n)));
+    else
+      builder.neighbours(static_cast<int>((i - 1) / static_cast<std::int64_t>(n)),
+                         static_cast<int>((i - 1) % static_cast<std::int64_t>(n)));
   });
   executor.each(static_cast<std::int64_t>(n), [&](std::int64_t j) { builder.chains(static_cast<int>(j)); });
 }
 
 template struct Lattice<float>;
 template struct Lattice<double>;
-template void build(const char*, std::int64_t, int, FeatureBlock<float>, const float*, const Executor&, Lattice<float>&);
+template void build(const char*, std::int64_t, int, FeatureBlock<float>, const float*, const Executor&,
+                    Lattice<float>&);
 template void build(const char*, std::int64_t, int, FeatureBlock<double>, const double*, const Executor&,
                     Lattice<double>&);
 

@@ -33,8 +33,8 @@ void splat(const Block<float>& b, const float* values, std::int64_t step, std::i
            float* rows) {
   kernels().splat(b.offset, b.weight, b.base, b.classes, b.factor, values, step, b.count, stride, rows);
 }
-void splat(const Block<double>& b, const double* values, std::int64_t step, std::int64_t channels,
-           std::int64_t stride, double* rows) {
+void splat(const Block<double>& b, const double* values, std::int64_t step, std::int64_t channels, std::int64_t stride,
+           double* rows) {
   for (int i = 0; i < b.count; ++i)
     for (int r = 0; r < b.classes; ++r) {
       double* row = rows + (b.base[r] + b.offset[r * kLanes + i]) * stride;
@@ -42,8 +42,8 @@ void splat(const Block<double>& b, const double* values, std::int64_t step, std:
       for (std::int64_t c = 0; c < channels; ++c) row[c] += w * values[i * step + c];
     }
 }
-void slice(const Block<float>& b, float scale, const float* rows, std::int64_t stride, std::int64_t,
-           std::int64_t step, float* values) {
+void slice(const Block<float>& b, float scale, const float* rows, std::int64_t stride, std::int64_t, std::int64_t step,
+           float* values) {
   kernels().slice(b.offset, b.weight, b.base, b.classes, b.factor, scale, rows, stride, step, b.count, values);
 }
 void slice(const Block<double>& b, double scale, const double* rows, std::int64_t stride, std::int64_t channels,
@@ -146,6 +146,13 @@ void filter(const Lattice<T>& lattice, const T* values, std::int64_t value_step,
     if (normalization == Normalization::symmetric || (normalization == Normalization::before) != transpose) before = f;
     if (normalization == Normalization::symmetric || (normalization == Normalization::after) != transpose) after = f;
   }
+  filter_scaled(lattice, values, value_step, channels, before, after, transpose, executor, out, out_step);
+}
+
+template <typename T>
+void filter_scaled(const Lattice<T>& lattice, const T* values, std::int64_t value_step, std::int64_t channels,
+                   const T* before, const T* after, bool transpose, const Executor& executor, T* out,
+                   std::int64_t out_step) {
   for (std::int64_t c = 0; c < channels; c += kPanel)
     filter_panel(lattice, values + c, value_step, std::min(kPanel, channels - c), before, after, transpose, executor,
                  out + c, out_step);
@@ -153,8 +160,8 @@ void filter(const Lattice<T>& lattice, const T* values, std::int64_t value_step,
 
 template std::int64_t stride_of<float>(std::int64_t);
 template std::int64_t stride_of<double>(std::int64_t);
-template void splat_rows(const Lattice<float>&, const float*, std::int64_t, std::int64_t, const float*,
-                         const Executor&, float*);
+template void splat_rows(const Lattice<float>&, const float*, std::int64_t, std::int64_t, const float*, const Executor&,
+                         float*);
 template void splat_rows(const Lattice<double>&, const double*, std::int64_t, std::int64_t, const double*,
                          const Executor&, double*);
 template void normalizer(const Lattice<float>&, bool, const Executor&, float*);
@@ -163,5 +170,9 @@ template void filter(const Lattice<float>&, const float*, std::int64_t, std::int
                      const Executor&, float*, std::int64_t);
 template void filter(const Lattice<double>&, const double*, std::int64_t, std::int64_t, Normalization, bool,
                      const Executor&, double*, std::int64_t);
+template void filter_scaled(const Lattice<float>&, const float*, std::int64_t, std::int64_t, const float*, const float*,
+                            bool, const Executor&, float*, std::int64_t);
+template void filter_scaled(const Lattice<double>&, const double*, std::int64_t, std::int64_t, const double*,
+                            const double*, bool, const Executor&, double*, std::int64_t);
 
 }  // namespace pyseg::permutohedral

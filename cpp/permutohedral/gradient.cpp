@@ -1,6 +1,6 @@
-// The gradient of a filter with respect to its features: through the barycentric weights, which are linear in them inside a
-// simplex. With W the weights, K = alpha W^T B W and S = a^T K b, dS / dW of point i and vertex v is
-// alpha (a_i . (B W b)_v + b_i . (B^T W a)_v).
+// The gradient of a filter with respect to its features: through the barycentric weights, which are linear in them
+// inside a simplex. With W the weights, K = alpha W^T B W and S = a^T K b, dS / dW of point i and vertex v is alpha
+// (a_i . (B W b)_v + b_i . (B^T W a)_v).
 #include <algorithm>
 #include <cmath>
 
@@ -54,10 +54,11 @@ void feature_gradient(const Lattice<T>& lattice, FeatureBlock<T> features, const
           const T *a = cotangent + point * channels + panel, *v = values + point * channels + panel;
           T of_weight[kMostDims + 1];
           for (std::int64_t r = 0; r < n; ++r) {
-            const std::int64_t row = lattice.base[static_cast<std::size_t>(band * n + r)] +
-                                     lattice.offset.get()[(b * n + r) * kLanes + i];
+            const std::int64_t row =
+                lattice.base[static_cast<std::size_t>(band * n + r)] + lattice.offset.get()[(b * n + r) * kLanes + i];
             T sum = 0;
-            for (std::int64_t c = 0; c < count; ++c) sum += a[c] * of_b[row * stride + c] + v[c] * of_a[row * stride + c];
+            for (std::int64_t c = 0; c < count; ++c)
+              sum += a[c] * of_b[row * stride + c] + v[c] * of_a[row * stride + c];
             of_weight[r] = lattice.alpha() * sum;
           }
           to_features(simplex, i % kStep, dims, scale.data(), of_weight, gradient + point * dims);

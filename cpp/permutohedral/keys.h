@@ -10,7 +10,8 @@
 namespace pyseg::permutohedral {
 
 // How the first d coordinates of a vertex (the last follows from them) are packed: `bits` each, after adding `bias`, so
-// that neighbours need no carry. Up to 64 bits make a group: images in 5-D need one; wide spans and many dimensions more.
+// that neighbours need no carry. Up to 64 bits make a group: images in 5-D need one; wide spans and many dimensions
+// more.
 struct Packing {
   int groups = 1;
   std::array<int, kMostDims> group{}, bits{};

@@ -1,5 +1,5 @@
-// Splat, slice and blur over rows of channels; see permutohedral.h for the layout. What bounds them: loads and stores from
-// L2, about 2 cache lines a row; arithmetic hides behind them.
+// Splat, slice and blur over rows of channels; see permutohedral.h for the layout. What bounds them: loads and stores
+// from L2, about 2 cache lines a row; arithmetic hides behind them.
 #include <cstring>
 
 #include "permutohedral/kernels.h"
@@ -22,10 +22,14 @@ void simplex_of(const float* features, const float* scale, int dims, const Packi
 void simplex(const float* features, const float* scale, int dims, const Packing& packing, float* weight,
              std::uint64_t* keys, std::int64_t group_step) {
   switch (dims) {
-    case 2: return simplex_of<2>(features, scale, dims, packing, weight, keys, group_step);
-    case 3: return simplex_of<3>(features, scale, dims, packing, weight, keys, group_step);
-    case 5: return simplex_of<5>(features, scale, dims, packing, weight, keys, group_step);
-    default: return simplex_of<0>(features, scale, dims, packing, weight, keys, group_step);
+    case 2:
+      return simplex_of<2>(features, scale, dims, packing, weight, keys, group_step);
+    case 3:
+      return simplex_of<3>(features, scale, dims, packing, weight, keys, group_step);
+    case 5:
+      return simplex_of<5>(features, scale, dims, packing, weight, keys, group_step);
+    default:
+      return simplex_of<0>(features, scale, dims, packing, weight, keys, group_step);
   }
 }
 

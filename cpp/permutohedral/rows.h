@@ -160,15 +160,24 @@ inline void panels(std::int64_t size, F f) {
   std::int64_t at = 0;
   for (; size - at > 48; at += 32) f.template operator()<2, 0>(at);
   switch (size - at) {
-    case 4: return f.template operator()<0, 4>(at);
-    case 8: return f.template operator()<0, 8>(at);
-    case 16: return f.template operator()<1, 0>(at);
-    case 20: return f.template operator()<1, 4>(at);
-    case 24: return f.template operator()<1, 8>(at);
-    case 32: return f.template operator()<2, 0>(at);
-    case 36: return f.template operator()<2, 4>(at);
-    case 40: return f.template operator()<2, 8>(at);
-    default: return f.template operator()<3, 0>(at);
+    case 4:
+      return f.template operator()<0, 4>(at);
+    case 8:
+      return f.template operator()<0, 8>(at);
+    case 16:
+      return f.template operator()<1, 0>(at);
+    case 20:
+      return f.template operator()<1, 4>(at);
+    case 24:
+      return f.template operator()<1, 8>(at);
+    case 32:
+      return f.template operator()<2, 0>(at);
+    case 36:
+      return f.template operator()<2, 4>(at);
+    case 40:
+      return f.template operator()<2, 8>(at);
+    default:
+      return f.template operator()<3, 0>(at);
   }
 }
 

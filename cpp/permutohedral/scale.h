@@ -8,8 +8,8 @@
 
 namespace pyseg::permutohedral {
 
-// The splat, blur and slice of the lattice together have the standard deviation sqrt(2 / 3) (d + 1) (Adams et al., p. 6);
-// 1 / sqrt((i + 1)(i + 2)) makes the projection an isometry (p. 5).
+// The splat, blur and slice of the lattice together have the standard deviation sqrt(2 / 3) (d + 1) (Adams et al., p.
+// 6); 1 / sqrt((i + 1)(i + 2)) makes the projection an isometry (p. 5).
 template <typename T>
 std::array<T, kMostDims> scale_of(int dims) {
   std::array<T, kMostDims> scale{};

@@ -1,8 +1,8 @@
 // From features to the enclosing simplex, its vertices' keys and the barycentric weights.
 // For translation units of their own instruction set: everything is internal.
 //
-// The operations and their order are those of Kraehenbuehl's code, whose results are the standard: a point on the border of two
-// simplices must fall to the same side.
+// The operations and their order are those of Kraehenbuehl's code, whose results are the standard: a point on the
+// border of two simplices must fall to the same side.
 #pragma once
 
 #include <cstdint>
@@ -82,7 +82,7 @@ struct Simplex {
     // Back into the hyperplane, where rounding left it.
     for (int i = 0; i < classes; ++i) {
       rank[i] += total;
-      const Int low = rank[i] < 0, high = rank[i] > d;
+      const Int low = rank[i]<0, high = rank[i]> d;
       rank[i] += (low & classes) - (high & classes);
       base[i] += __builtin_convertvector((low & classes) - (high & classes), Real);
     }

@@ -1,5 +1,5 @@
-// The steps of a filter over all rows, in ranges on an executor: for the filter itself, and for ops that fuse their own work
-// with splat and slice. T: float or double.
+// The steps of a filter over all rows, in ranges on an executor: for the filter itself, and for ops that fuse their own
+// work with splat and slice. T: float or double.
 #pragma once
 
 #include <cstring>

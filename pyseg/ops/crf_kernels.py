@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyseg._arrays import Array, is_torch, to_numpy
 from pyseg._check import real
@@ -54,8 +55,8 @@ class Features:
     """A kernel over any features: exp(-|f_i - f_j|^2 / 2).
 
     Attributes:
-        features: [N, d], 1 <= d <= 16, divided by their standard deviations; [B, N, d] for a batch. N in the order of the
-            flattened spatial axes.
+        features: [N, d], 1 <= d <= 16, divided by their standard deviations; [B, N, d] for a batch. N in the order of
+            the flattened spatial axes.
         weight, compat, normalization: as in :class:`Gaussian`.
     """
 
@@ -72,6 +73,8 @@ def sigmas(name: str, value: Any, count: int, of: str) -> list[float]:
     """``value`` as ``count`` positive numbers."""
     if isinstance(value, (str, bytes)):
         raise TypeError(f"dense_crf: {name} must be a number or {count} numbers, got {value!r}")
+    if is_torch(value):
+        value = value.detach().cpu().numpy()
     scalar = not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0
     result = [real("dense_crf", name, value)] * count if scalar else [real("dense_crf", name, v) for v in value]
     if len(result) != count:
@@ -93,30 +96,27 @@ def kernel_normalization(kernel: Kernel, common: str | None) -> int:
     return normalization_code("dense_crf", common if own is None else own)
 
 
-def effective_compat(kernel: Kernel, common: Any, classes: int) -> Any:
-    """The kernel's term of the energy: w (Potts: - w x), [K] (c x) or a symmetric [K, K] (C x).
-
-    A torch tensor where weight or compat is one (differentiable), else float32 NumPy.
-    """
+def effective_compat(kernel: Kernel, common: Any, classes: int) -> NDArray[np.float32]:
+    """The kernel's term of the energy: w (Potts: - w x), [K] (c x) or a symmetric [K, K] (C x)."""
     compat = common if kernel.compat is None else kernel.compat
-    if is_torch(kernel.weight) or is_torch(compat):
-        return _compat_tensor(kernel.weight, compat, classes)
-    weight = np.float32(real("dense_crf", "weight", kernel.weight))
+    weight = np.float32(_weight(kernel.weight))
     if compat is None:
-        _check_finite(weight)
         return np.array(weight)
-    array, _ = to_numpy("dense_crf", "compat", np.asarray(compat) if not hasattr(compat, "shape") else compat)
+    array, _ = to_numpy("dense_crf", "compat", compat if hasattr(compat, "shape") else np.asarray(compat))
     if array.dtype.kind not in "fiub":
         raise TypeError(f"dense_crf: compat must be numbers, got {array.dtype}")
     _check_compat(array.shape, classes)
     array = weight * array.astype(np.float32)
-    _check_finite(array)
+    if not np.isfinite(array).all():
+        raise ValueError("dense_crf: compat must be finite, got NaN or infinity")
     return array if array.ndim == 1 else (array + array.T) * np.float32(0.5)
 
 
-def _check_finite(values: Any) -> None:
-    if not np.isfinite(values).all():
-        raise ValueError("dense_crf: compat and weight must be finite, got NaN or infinity")
+def _weight(value: Any) -> float:
+    weight = real("dense_crf", "weight", value.detach() if is_torch(value) else value)
+    if not -float("inf") < weight < float("inf"):
+        raise ValueError(f"dense_crf: weight must be finite, got {weight}")
+    return weight
 
 
 def _check_compat(shape: Sequence[int], classes: int) -> None:
@@ -126,17 +126,19 @@ def _check_compat(shape: Sequence[int], classes: int) -> None:
         )
 
 
-def _compat_tensor(weight: Any, compat: Any, classes: int) -> Any:
+def compat_tensor(kernel: Kernel, common: Any, classes: int) -> Any:
+    """:func:`effective_compat` as a float32 tensor on the CPU, differentiable in weight and compat."""
     import torch
 
-    if compat is not None and not is_torch(compat):
-        compat = torch.as_tensor(np.asarray(compat))
-    device = (weight if is_torch(weight) else compat).device
-    w = weight if is_torch(weight) else torch.tensor(real("dense_crf", "weight", weight), device=device)
+    compat = common if kernel.compat is None else kernel.compat
+    weight: Any = kernel.weight
+    w = weight if is_torch(weight) else torch.tensor(_weight(weight))
     if w.dim() != 0:
         raise ValueError(f"dense_crf: weight must be one number, got {list(w.shape)}")
+    w = w.to("cpu", torch.float32)
     if compat is None:
-        return w.float()
-    _check_compat(compat.shape, classes)
-    c = w.float() * compat.float().to(w.device)
+        return w
+    c = compat if is_torch(compat) else torch.as_tensor(np.asarray(compat))
+    _check_compat(c.shape, classes)
+    c = w * c.to("cpu", torch.float32)
     return c if c.dim() == 1 else (c + c.T) * 0.5

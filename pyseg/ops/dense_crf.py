@@ -1,5 +1,7 @@
-"""Fully-connected CRF with Gaussian pairwise terms (Kraehenbuehl & Koltun, "Efficient Inference in Fully Connected CRFs with
-Gaussian Edge Potentials", NIPS 2011)."""
+"""Fully-connected CRF with Gaussian pairwise terms.
+
+Kraehenbuehl & Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials", NIPS 2011.
+"""
 
 from __future__ import annotations
 
@@ -53,23 +55,24 @@ def dense_crf(
     filter of kernel k by a permutohedral lattice, a pixel's own term included.
 
     Args:
-        unary: what a network or a person says of each pixel, K classes: [H, W, K] for an image, [B, K, H, W] for a batch,
-            [B, K, D, H, W] for volumes, [N, K] with ``features`` alone; or labels, see ``unary_from``. Floating point.
-        image: the same pixels, [H, W, C] or [H, W], [B, C, H, W], [B, C, D, H, W]: uint8, uint16 or floating point. Needed
-            by ``bilateral``.
+        unary: what a network or a person says of each pixel, K classes: [H, W, K] for an image, [B, K, H, W] for a
+            batch, [B, K, D, H, W] for volumes, [N, K] with ``features`` alone; or labels, see ``unary_from``. Floating
+            point.
+        image: the same pixels, [H, W, C] or [H, W], [B, C, H, W], [B, C, D, H, W]: uint8, uint16 or floating point.
+            Needed by ``bilateral``.
         n_iter: steps.
         gaussian, bilateral: the two kernels of the paper; None leaves one out.
         features: more kernels, over any features: a :class:`Features`, a list of them, or an array [N, d].
-        compat: what it costs that a pixel of class a is near one of class b: None is Potts (energy - weight * Q: neighbours
-            of the same class help); [K] a weight for each class, [K, K] any matrix (made symmetric), both times the
-            kernel's weight and without a minus sign, as pydensecrf has them.
+        compat: what it costs that a pixel of class a is near one of class b: None is Potts (energy - weight * Q:
+            neighbours of the same class help); [K] a weight for each class, [K, K] any matrix (made symmetric), both
+            times the kernel's weight and without a minus sign, as pydensecrf has them.
         normalization: of the kernels: "symmetric", "before", "after", or None for raw sums.
         unary_from: "probs" (within 0 .. 1; clipped to 1e-5 and more), "logits", "energy" (-log), or "labels": integers
             [H, W], [B, H, W], [B, D, H, W] or [N], negative where nothing is known.
         storage: "float16" keeps the lattices' values in half precision between the steps: less memory, faster where
             lattices are large; labels agree in 9,999 of 10,000 pixels.
-        channel_axis: the axis of the classes in ``unary`` and of the channels in ``image``; None: the last of an image, the
-            second of a batch. 0: [K, H, W] with [C, H, W].
+        channel_axis: the axis of the classes in ``unary`` and of the channels in ``image``; None: the last of an
+            image, the second of a batch. 0: [K, H, W] with [C, H, W].
         n_classes: K for labels; None: the largest label + 1.
         gt_prob: how sure labels are, within 0 .. 1.
 
@@ -77,13 +80,13 @@ def dense_crf(
         Q: probabilities of the classes, shaped as ``unary``, of its kind, device and floating-point type.
 
     Raises:
-        ValueError: values out of range (NaN, probabilities outside 0 .. 1, a sigma of 0), shapes that do not fit, an empty
-            image, a bilateral kernel without an image, a sigma that is too small for its feature's range.
+        ValueError: values out of range (NaN, probabilities outside 0 .. 1, a sigma of 0), shapes that do not fit, an
+            empty image, a bilateral kernel without an image, a sigma that is too small for its feature's range.
         TypeError: unsupported dtypes or kinds of argument.
 
-    Computed in float32, for torch by ``torch.ops.pyseg.dense_crf`` with gradients with respect to the unary term, compat,
-    weights, sigmas and features. CuPy arrays and CUDA tensors are computed on the CPU and given back on the device.
-    Q is the same bits for any number of threads and any instruction set.
+    Computed in float32, for torch by ``torch.ops.pyseg.dense_crf`` with gradients with respect to the unary term,
+    compat, weights, sigmas and features. CuPy arrays and CUDA tensors are computed on the CPU and given back on the
+    device. Q is the same bits for any number of threads and any instruction set.
     """
     steps = min(integer("dense_crf", "n_iter", n_iter, 0), _MOST_ITER)
     if storage not in ("float32", "float16"):
@@ -202,12 +205,14 @@ def image_axes(shape: Sequence[int], layout: Layout) -> list[int]:
     return [-1] * (3 - layout.dims) + [a - shift for a in spatial] + [axis - shift if axis >= 0 else -1]
 
 
-def image_specs(problem: Problem, channels: int) -> list[tuple[list[float], list[float]] | None]:
-    """(spatial sigmas, colour sigmas) of each kernel; None for those over features."""
+def image_specs(
+    problem: Problem, channels: int, learned: Sequence[bool] = ()
+) -> list[tuple[list[float], list[float]] | None]:
+    """(spatial sigmas, colour sigmas) of each kernel; None for those over features, given or ``learned``."""
     dims = problem.layout.dims
     specs: list[tuple[list[float], list[float]] | None] = []
-    for kernel in problem.kernels:
-        if isinstance(kernel, Features):
+    for i, kernel in enumerate(problem.kernels):
+        if isinstance(kernel, Features) or (learned and learned[i]):
             specs.append(None)
             continue
         color = sigmas("srgb", kernel.srgb, channels, "a channel") if isinstance(kernel, Bilateral) else []
@@ -247,7 +252,7 @@ def _run_numpy(array: NDArray[Any], image: NDArray[Any] | None, problem: Problem
         if layout.batch is not None:
             image = np.broadcast_to(image, (layout.shape[0], *layout.size))
     specs = image_specs(problem, channels)
-    compat = [np.asarray(effective_compat(k, problem.compat, layout.shape[layout.classes])) for k in problem.kernels]
+    compat = [effective_compat(k, problem.compat, layout.shape[layout.classes]) for k in problem.kernels]
     result = np.empty(layout.shape, np.float32)
     for i in [None] if layout.batch is None else range(layout.shape[0]):
         plan = make_plan(problem, None if image is None else image if i is None else image[i], axes, specs, i)
@@ -257,7 +262,8 @@ def _run_numpy(array: NDArray[Any], image: NDArray[Any] | None, problem: Problem
 
 def make_plan(problem: Problem, image: Any, axes: list[int], specs: list[Any], i: int | None) -> Any:
     """The lattices of one image."""
-    layout, kernels = problem.layout, []
+    layout = problem.layout
+    kernels: list[tuple[Any, ...]] = []
     points = int(np.prod(layout.size, dtype=np.int64))
     for kernel, spec in zip(problem.kernels, specs, strict=True):
         how = kernel_normalization(kernel, problem.normalization)

@@ -1,4 +1,4 @@
-"""The permutohedral lattice: Gaussian filtering of points in many dimensions (Adams, Baek, Davis, Eurographics 2010)."""
+"""The permutohedral lattice: Gaussian filters in many dimensions (Adams, Baek, Davis, Eurographics 2010)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class PermutohedralLattice:
 
         out_i = sum_j exp(-|f_i - f_j|^2 / 2) in_j
 
-    approximately: each point gives its value to the d + 1 vertices of the simplex that it lies in, these are blurred along
-    the d + 1 axes of the lattice, and the point reads from its vertices again. The sum's scale is about the exact one's
-    (12 % below it in two dimensions, 50 % in five); a normalisation makes up for that.
+    approximately: each point gives its value to the d + 1 vertices of the simplex that it lies in, these are blurred
+    along the d + 1 axes of the lattice, and the point reads from its vertices again. The sum's scale is about the
+    exact one's (12 % below it in two dimensions, 50 % in five); a normalisation makes up for that.
 
     Args:
-        features: [N, d] float32 or float64 (other types are converted to float32), divided by their standard deviations;
-            1 <= d <= 16. NumPy, CuPy, torch, or anything with ``__dlpack__``.
+        features: [N, d] float32 or float64 (other types are converted to float32), divided by their standard
+            deviations; 1 <= d <= 16. NumPy, CuPy, torch, or anything with ``__dlpack__``.
 
     Attributes:
         n_points, n_features: N and d.
@@ -92,7 +92,9 @@ class PermutohedralLattice:
 
     def _run(self, array: NDArray[Any], code: int, transpose: bool) -> NDArray[Any]:
         if array.ndim not in (1, 2) or array.shape[0] != self.n_points:
-            raise ValueError(f"{_OP}: values must be [{self.n_points}] or [{self.n_points}, C], got {list(array.shape)}")
+            raise ValueError(
+                f"{_OP}: values must be [{self.n_points}] or [{self.n_points}, C], got {list(array.shape)}"
+            )
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{_OP}: values must be numbers, got {array.dtype}")
         matrix = np.ascontiguousarray(array.reshape(self.n_points, -1), self._dtype)
