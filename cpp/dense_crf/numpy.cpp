@@ -84,8 +84,14 @@ void bind(py::module_& m) {
       .def(py::init(&plan_of), py::arg("image").none(true), py::arg("axes"), py::arg("points"), py::arg("kernels"))
       .def("infer", &infer, py::arg("unary"), py::arg("kind"), py::arg("compat"), py::arg("n_iter"), py::arg("half"),
            py::arg("out"))
+      .def("gains",
+           [](const Plan& p) {
+             const py::gil_scoped_release nogil;
+             return gains(p, pool());
+           })
       .def_property_readonly("points", [](const Plan& p) { return p.points; })
       .def_property_readonly("bytes", &Plan::bytes);
+  m.def("crf_forget_positions", &forget_positions);
 }
 
 }  // namespace pyseg::dense_crf
