@@ -97,6 +97,11 @@ constexpr float kLeastProbability = 1e-5f;  // probabilities are clipped from be
 // Throws std::invalid_argument where the unary term is not finite, or no probability.
 void mean_field(const Problem& problem, const Executor& executor, ClassView<float> out);
 
+// Of each class, the largest ratio of its probability to that of a point's likeliest class, softmax(-U) taken. Throws
+// as mean_field.
+std::vector<float> class_ratios(ClassView<const float> unary, UnaryKind kind, std::int64_t points, std::int64_t classes,
+                                const Executor& executor);
+
 // Where the gradients go; null where one is not wanted.
 struct Gradients {
   float* unary = nullptr;                // [points][classes], with respect to the energies

@@ -76,8 +76,8 @@ def dense_crf(
         channel_axis: the axis of the classes in ``unary`` and of the channels in ``image``; None: the last of an
             image, the second of a batch. 0: [K, H, W] with [C, H, W].
         prune: leave out the classes that provably stay at or below this probability everywhere (they get 0): of a VOC
-            image 2 to 5 of 21 are left. With r = max_i Q0_c / max Q0 of a class, its Q is at most e <- r exp(W e), begun
-            at r, W the sum of the kernels' weights, each times the largest value of its filter of ones. Potts with
+            image 2 to 5 of 21 are left. With r = max_i Q0_c / max Q0 of a class, its Q is at most e <- r exp(W e),
+            begun at r, W the sum of the kernels' weights, each times the largest value of its filter of ones. Potts with
             weights >= 0 only, without gradients; torch tensors are computed by the NumPy side's threads.
         n_classes: K for labels; None: the largest label + 1.
         gt_prob: how sure labels are, within 0 .. 1.
@@ -322,16 +322,9 @@ def pruned_infer(
     """:func:`infer` of the classes that may exceed ``problem.prune``; the others are 0."""
     if any(c.ndim > 0 or c < 0 for c in compat):
         raise ValueError("dense_crf: prune needs Potts compatibilities (compat=None) with weights >= 0")
-    if not np.isfinite(unary).all() or (problem.unary_from == "probs" and (unary.min() < 0 or unary.max() > 1 + 1e-4)):
-        raise ValueError("dense_crf: the unary term must be finite, and probabilities within 0 .. 1")
-    if problem.unary_from == "probs":
-        clipped = np.maximum(unary, np.float32(LEAST_PROBABILITY))
-        ratio = (clipped / clipped.max(axis=1, keepdims=True)).max(axis=0)
-    else:
-        logits = -unary if problem.unary_from == "energy" else unary
-        ratio = np.exp((logits - logits.max(axis=1, keepdims=True)).max(axis=0))
+    ratio = np.array(_runtime.native().crf_class_ratios(unary, KINDS[problem.unary_from]))
     strength = sum(float(c) * gain for c, gain in zip(compat, plan.gains(), strict=True))
-    most = ratio.astype(np.float64)
+    most = ratio
     for _ in range(min(problem.n_iter, 1000)):
         most = np.minimum(ratio * np.exp(np.minimum(strength * most, 700.0)), 1.0)
     live = np.flatnonzero(most > problem.prune)  # never empty: where a class is the likeliest, its ratio is 1
