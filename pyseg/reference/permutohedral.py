@@ -218,26 +218,26 @@ def _neighbors(keys: Tensor) -> Tensor:
 
 
 class BruteForce(_Filter):
-    """The Gaussian kernel itself, K_ij = exp(-|f_i - f_j|^2 / 2), each point with itself included.
+    """The Gaussian kernel itself, each point with itself included; in memory, so that N of some thousands is the most.
 
     Args:
         features: [N, d], as of :class:`PermutohedralLattice`; any d.
+
+    Attributes:
+        matrix: [N, N], K_ij = exp(-|f_i - f_j|^2 / 2).
     """
 
     def __init__(self, features: Any) -> None:
         import torch
 
-        self.features = torch.as_tensor(features)
-        self.dtype = self.features.dtype
-        self.n_points, self.n_features = self.features.shape
+        features = torch.as_tensor(features)
+        self.dtype = features.dtype
+        self.n_points, self.n_features = features.shape
+        distance = features.new_zeros(self.n_points, self.n_points)
+        for column in features.T:
+            distance = distance + (column[:, None] - column).square()
+        self.matrix = (-distance / 2).exp()
 
     def apply(self, values: Tensor, transpose: bool = False) -> Tensor:
         """K values: [N, C] to [N, C]. K is symmetric."""
-        import torch
-
-        at_once = max(1, 2**22 // self.features.numel())
-        rows = []
-        for first in range(0, self.n_points, at_once):
-            difference = self.features[first : first + at_once, None] - self.features
-            rows.append((-difference.square().sum(2) / 2).exp() @ values)
-        return torch.cat(rows)
+        return self.matrix @ values
