@@ -11,7 +11,6 @@ from typing import Any
 
 import crf_cases
 import numpy as np
-import pytest
 import samples
 import torch
 from numpy.typing import NDArray
@@ -19,8 +18,6 @@ from numpy.typing import NDArray
 import pyseg
 from pyseg.reference.dense_crf import Kernel, bilateral_features, dense_crf, gaussian_features
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
-
-needs_kernel = pytest.mark.skipif(not hasattr(pyseg, "dense_crf"), reason="this build has no dense_crf yet")
 
 NORMALIZATIONS = (None, "symmetric", "before", "after")
 

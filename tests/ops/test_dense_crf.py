@@ -10,7 +10,6 @@ from crf_problems import (
     by_reference,
     flat_unary,
     margin,
-    needs_kernel,
     of_case,
     random_problem,
     reference_kernels,
@@ -35,7 +34,7 @@ def solve_reference(problem):
 
 both = pytest.mark.parametrize(
     "solve",
-    [pytest.param(solve_library, marks=needs_kernel, id="library"), pytest.param(solve_reference, id="reference")],
+    [pytest.param(solve_library, id="library"), pytest.param(solve_reference, id="reference")],
 )
 
 
@@ -76,7 +75,7 @@ def check_case(case, runs, mean=1e-6, outliers=1e-3, class_means=1e-6, wrong=0.0
 
 @pytest.mark.parametrize(
     "runs",
-    [pytest.param(library_runs, marks=needs_kernel, id="library"), pytest.param(reference_runs, id="reference")],
+    [pytest.param(library_runs, id="library"), pytest.param(reference_runs, id="reference")],
 )
 @cases
 def test_beliefs_are_pydensecrfs(runs, name):
@@ -91,7 +90,6 @@ def test_the_definition_in_float64_agrees_too(name):
     check_case(case, reference_runs(case, torch.float64), mean, outliers, class_means=2e-5)
 
 
-@needs_kernel
 @cases
 def test_labels_stay_in_half_precision(name):
     case = crf_cases.mean_field(name)
@@ -110,7 +108,6 @@ def test_divergence_is_pydensecrfs(name):
         assert abs(found / case.expected(n_iter)["kl"] - 1) < 2e-3
 
 
-@needs_kernel
 @pytest.mark.parametrize("name", ["odd_after_k5", "compat_matrix_k5", "two_bilaterals_k7", "interactive_k2"])
 def test_golden_cases_on_each_instruction_set(name, isa):
     case = crf_cases.mean_field(name)

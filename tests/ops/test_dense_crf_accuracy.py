@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import samples
 import torch
-from crf_problems import NORMALIZATIONS, Problem, by_pyseg, by_reference, needs_kernel
+from crf_problems import NORMALIZATIONS, Problem, by_pyseg, by_reference
 
 import pyseg
 from pyseg.reference import BruteForce
@@ -165,7 +165,7 @@ def test_the_constants_are_pydensecrfs(name, normalization, exact_filters, exact
 @pytest.mark.parametrize(
     "Lattice",
     [
-        pytest.param(getattr(pyseg, "PermutohedralLattice", None), marks=needs_kernel, id="library"),
+        pytest.param(pyseg.PermutohedralLattice, id="library"),
         pytest.param(Reference, id="reference"),
     ],
 )
@@ -178,9 +178,7 @@ def test_filters_are_no_further_than_pydensecrfs(Lattice, dtype, name, normaliza
     assert relative_rms(out, exact_filters[name, normalization]) <= FILTER[name, normalization] * 1.002
 
 
-@pytest.mark.parametrize(
-    "solve", [pytest.param(by_pyseg, marks=needs_kernel, id="library"), pytest.param(by_reference, id="reference")]
-)
+@pytest.mark.parametrize("solve", [pytest.param(by_pyseg, id="library"), pytest.param(by_reference, id="reference")])
 @each
 def test_beliefs_are_no_further_than_pydensecrfs(solve, name, normalization, exact_beliefs):
     q = solve(problem(KERNELS[name], normalization))

@@ -4,15 +4,14 @@ import crf_cases
 import numpy as np
 import pytest
 import torch
-from crf_problems import NORMALIZATIONS, needs_kernel
+from crf_problems import NORMALIZATIONS
 
 import pyseg
 from pyseg.reference import BruteForce
 from pyseg.reference import PermutohedralLattice as Reference
 
-Library = getattr(pyseg, "PermutohedralLattice", None)
 both = pytest.mark.parametrize(
-    "Lattice", [pytest.param(Library, marks=needs_kernel, id="library"), pytest.param(Reference, id="reference")]
+    "Lattice", [pytest.param(pyseg.PermutohedralLattice, id="library"), pytest.param(Reference, id="reference")]
 )
 lattice_case = pytest.mark.parametrize("name", crf_cases.LATTICE)
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
