@@ -233,11 +233,12 @@ class BruteForce(_Filter):
         features = torch.as_tensor(features)
         self.dtype = features.dtype
         self.n_points, self.n_features = features.shape
-        distance = features.new_zeros(self.n_points, self.n_points)
+        distance: Tensor = features.new_zeros(self.n_points, self.n_points)
         for column in features.T:
             distance = distance + (column[:, None] - column).square()
         self.matrix = (-distance / 2).exp()
 
     def apply(self, values: Tensor, transpose: bool = False) -> Tensor:
         """K values: [N, C] to [N, C]. K is symmetric."""
-        return self.matrix @ values
+        result: Tensor = self.matrix @ values
+        return result
