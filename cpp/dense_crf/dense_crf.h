@@ -48,15 +48,23 @@ struct Plan {
   };
   std::int64_t points = 0;
   std::vector<std::uint32_t> order;  // [points] where point i is in the image; empty: where it is in the features
-  std::vector<std::unique_ptr<Kernel>> kernels;
+  std::vector<std::shared_ptr<const Kernel>> kernels;
 
   std::int64_t bytes() const;
 };
 
 // Throws std::invalid_argument for values out of range. The points are the image's in raster order, or those of the
 // given features, `points` of them.
+//
+// A kernel of positions alone depends on the image's size: that of the last call is kept for the next one (a batch, a
+// video), if it takes no more than 64 MB.
 void make_plan(const std::vector<Features>& kernels, const ImageView& image, std::int64_t points,
                const std::vector<Normalization>& normalization, const Executor& executor, Plan& out);
+
+// The largest value that each kernel's filter of ones has, normalisation included: no message is larger.
+std::vector<float> gains(const Plan& plan, const Executor& executor);
+
+void forget_positions();  // what is kept from call to call
 
 enum class Compatibility : int { potts = 0, diagonal = 1, matrix = 2 };
 
@@ -88,6 +96,11 @@ constexpr float kLeastProbability = 1e-5f;  // probabilities are clipped from be
 
 // Throws std::invalid_argument where the unary term is not finite, or no probability.
 void mean_field(const Problem& problem, const Executor& executor, ClassView<float> out);
+
+// Of each class, the largest ratio of its probability to that of a point's likeliest class, softmax(-U) taken. Throws
+// as mean_field.
+std::vector<float> class_ratios(ClassView<const float> unary, UnaryKind kind, std::int64_t points, std::int64_t classes,
+                                const Executor& executor);
 
 // Where the gradients go; null where one is not wanted.
 struct Gradients {

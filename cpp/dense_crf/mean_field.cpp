@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <memory>
+#include <mutex>
 
 #include "core/check.h"
 #include "dense_crf/kernels.h"
@@ -42,6 +44,11 @@ struct Workspace {
 Workspace& workspace() {
   thread_local Workspace w;
   return w;
+}
+
+void check_unary(bool fine, UnaryKind kind) {
+  check(fine, kind == UnaryKind::probabilities ? "dense_crf: probabilities must be within 0 .. 1"
+                                               : "dense_crf: the unary term must be finite, got NaN or infinity");
 }
 
 class MeanField {
@@ -95,9 +102,7 @@ class MeanField {
           fine = false;
       }
     });
-    check(fine, p_.unary_kind == UnaryKind::probabilities
-                    ? "dense_crf: probabilities must be within 0 .. 1"
-                    : "dense_crf: the unary term must be finite, got NaN or infinity");
+    check_unary(fine, p_.unary_kind);
   }
 
   // Blurs what the pass before has left, and makes room for what the next one leaves.
@@ -222,6 +227,37 @@ class MeanField {
 };
 
 }  // namespace
+
+std::vector<float> class_ratios(ClassView<const float> unary, UnaryKind kind, std::int64_t points, std::int64_t classes,
+                                const Executor& executor) {
+  const std::int64_t stride = row_size(classes);
+  std::vector<float> gap(static_cast<std::size_t>(stride), -std::numeric_limits<float>::infinity());
+  std::mutex mutex;
+  bool fine = true;
+  executor.run((points + kLanes - 1) / kLanes, 64, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> rows(static_cast<std::size_t>(kLanes * stride)),
+        most(gap.size(), -std::numeric_limits<float>::infinity());
+    std::uint32_t at[kLanes];
+    bool ours = true;
+    for (std::int64_t b = begin; b < end; ++b) {
+      points_of(nullptr, points, b, at);
+      ours &= kernels().logits(unary, at, kind, classes, false, stride, rows.data());
+      for (int i = 0; i < kLanes; ++i) {
+        const float* row = rows.data() + i * stride;
+        const float top = *std::max_element(row, row + stride);
+        for (std::int64_t c = 0; c < stride; ++c)
+          most[static_cast<std::size_t>(c)] = std::max(most[static_cast<std::size_t>(c)], row[c] - top);
+      }
+    }
+    const std::lock_guard lock(mutex);
+    fine = fine && ours;
+    for (std::size_t c = 0; c < gap.size(); ++c) gap[c] = std::max(gap[c], most[c]);
+  });
+  check_unary(fine, kind);
+  gap.resize(static_cast<std::size_t>(classes));
+  for (float& g : gap) g = std::exp(g);
+  return gap;
+}
 
 void mean_field(const Problem& problem, const Executor& executor, ClassView<float> out) {
   check(problem.classes >= 1, "dense_crf: there must be at least one class");

@@ -239,21 +239,33 @@ void potts_half(const Pass& pass) { potts_of<Half>(pass); }
 
 // One channel: 16 points at a time. Q_0 - Q_1 = tanh(z / 2).
 void two_classes(const Pass& pass) {
-  Taps taps;
+  alignas(64) float write[kMostTaps][kLanes];
+  alignas(64) std::uint32_t row[kMostTaps][kLanes], at[kLanes];
   alignas(64) float first[kLanes], second[kLanes];
-  std::uint32_t at[kLanes];
   for (std::int64_t block = pass.first_block; block < pass.last_block; ++block) {
     prefetch(pass, block);
-    gather_taps(pass, block, taps);
+    for (int k = 0, t = 0; k < pass.count; ++k) {
+      const Side& side = pass.sides[k];
+      const std::uint16_t* offset = side.offset + block * side.classes * kLanes;
+      for (int r = 0; r < side.classes; ++r, ++t) {
+        const std::uint32_t base = side.base[r];
+        for (int i = 0; i < kLanes; ++i) row[t][i] = base + offset[r * kLanes + i];
+      }
+    }
     for (int i = 0; i < kLanes; i += kVector) {
       Floats z = load<Floats>(pass.unary + block * kLanes + i);
       for (int k = 0, t = 0; pass.slice && k < pass.count; ++k) {
-        const auto* in = static_cast<const float*>(pass.sides[k].in);
-        for (int r = 0; r < pass.sides[k].classes; ++r, ++t) {
+        const Side& side = pass.sides[k];
+        const auto* in = static_cast<const float*>(side.in);
+        const float* weight = side.weight + block * side.classes * kLanes + i;
+        Floats sum{};
+        for (int r = 0; r < side.classes; ++r, ++t) {
           Floats read;
-          for (int j = 0; j < kVector; ++j) read[j] = in[taps.row[t][i + j]];
-          z += load<Floats>(taps.read[t] + i) * read;
+          for (int j = 0; j < kVector; ++j) read[j] = in[row[t][i + j]];
+          sum += load<Floats>(weight + r * kLanes) * read;
         }
+        if (side.after != nullptr) sum *= load<Floats>(side.after + block * kLanes + i);
+        z += sum * side.scale;
       }
       const Ints sign = bits_of<Ints>(z) & static_cast<int>(0x80000000);
       const Floats size = bits_of<Floats>(bits_of<Ints>(z) & 0x7fffffff);
@@ -261,7 +273,12 @@ void two_classes(const Pass& pass) {
       const Floats least = e / (1.0f + e), most = 1.0f / (1.0f + e);
       if (pass.splat) {
         const Floats value = bits_of<Floats>(bits_of<Ints>(most - least) | sign);
-        for (int t = 0; t < taps.count; ++t) store(taps.write[t] + i, load<Floats>(taps.write[t] + i) * value);
+        for (int k = 0, t = 0; k < pass.count; ++k) {
+          const Side& side = pass.sides[k];
+          const float* weight = side.weight + block * side.classes * kLanes + i;
+          const Floats v = side.before == nullptr ? value : value * load<Floats>(side.before + block * kLanes + i);
+          for (int r = 0; r < side.classes; ++r, ++t) store(write[t] + i, load<Floats>(weight + r * kLanes) * v);
+        }
       } else {
         store(first + i, sign < 0 ? least : most);
         store(second + i, sign < 0 ? most : least);
@@ -271,7 +288,7 @@ void two_classes(const Pass& pass) {
       for (int k = 0, t = 0; k < pass.count; t += pass.sides[k++].classes) {
         float* out = pass.sides[k].out;
         for (int i = 0; i < kLanes; ++i)
-          for (int r = t; r < t + pass.sides[k].classes; ++r) out[taps.row[r][i]] += taps.write[r][i];
+          for (int r = t; r < t + pass.sides[k].classes; ++r) out[row[r][i]] += write[r][i];
       }
       continue;
     }

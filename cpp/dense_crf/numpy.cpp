@@ -49,21 +49,42 @@ std::shared_ptr<Plan> plan_of(const std::optional<py::array>& image, const std::
   return plan;
 }
 
+using Unary = py::array_t<float>;
+
+ClassView<const float> view_of(const Unary& unary) {
+  const auto size = static_cast<py::ssize_t>(sizeof(float));
+  check(unary.ndim() == 2 && unary.shape(0) >= 1 && unary.shape(1) >= 1 && unary.strides(0) % size == 0 &&
+            unary.strides(1) % size == 0,
+        "dense_crf: the unary term must be [N, K], not empty, with strides of whole floats");
+  return {unary.data(), unary.strides(0) / size, unary.strides(1) / size};
+}
+
+UnaryKind kind_of(int kind) {
+  check(kind >= 0 && kind <= 2, "dense_crf: the kind of the unary term must be 0 .. 2, got ", kind);
+  return static_cast<UnaryKind>(kind);
+}
+
+std::vector<float> ratios_of(const Unary& unary, int kind) {
+  const ClassView<const float> view = view_of(unary);
+  const auto points = unary.shape(0), classes = unary.shape(1);
+  const py::gil_scoped_release nogil;
+  return class_ratios(view, kind_of(kind), points, classes, pool());
+}
+
 // unary float32 [N, K] of any strides that are whole floats; compat: [], [K] or [K, K].
-void infer(const Plan& plan, const py::array_t<float>& unary, int kind, const std::vector<Floats>& compat,
-           std::int64_t n_iter, bool half, py::array_t<float>& out) {
-  check(unary.ndim() == 2 && out.ndim() == 2 && out.shape(0) == unary.shape(0) && out.shape(1) == unary.shape(1),
-        "dense_crf: the unary term and the result must be [N, K]");
+void infer(const Plan& plan, const Unary& unary, int kind, const std::vector<Floats>& compat, std::int64_t n_iter,
+           bool half, Unary& out) {
+  Problem problem;
+  problem.unary = view_of(unary);
   check(unary.shape(0) == plan.points, "dense_crf: the unary term must have ", plan.points, " points, got ",
         unary.shape(0));
-  Problem problem;
   const auto size = static_cast<py::ssize_t>(sizeof(float));
-  for (const auto* a : {&unary, static_cast<const py::array_t<float>*>(&out)})
-    check(a->strides(0) % size == 0 && a->strides(1) % size == 0, "dense_crf: strides must be whole floats");
+  check(out.ndim() == 2 && out.shape(0) == unary.shape(0) && out.shape(1) == unary.shape(1) &&
+            out.strides(0) % size == 0 && out.strides(1) % size == 0,
+        "dense_crf: the result must be [N, K] as the unary term, with strides of whole floats");
   problem.plan = &plan;
   problem.classes = unary.shape(1);
-  problem.unary = {unary.data(), unary.strides(0) / size, unary.strides(1) / size};
-  problem.unary_kind = static_cast<UnaryKind>(kind);
+  problem.unary_kind = kind_of(kind);
   problem.n_iter = n_iter;
   problem.half = half;
   for (const Floats& c : compat) {
@@ -84,8 +105,15 @@ void bind(py::module_& m) {
       .def(py::init(&plan_of), py::arg("image").none(true), py::arg("axes"), py::arg("points"), py::arg("kernels"))
       .def("infer", &infer, py::arg("unary"), py::arg("kind"), py::arg("compat"), py::arg("n_iter"), py::arg("half"),
            py::arg("out"))
+      .def("gains",
+           [](const Plan& p) {
+             const py::gil_scoped_release nogil;
+             return gains(p, pool());
+           })
       .def_property_readonly("points", [](const Plan& p) { return p.points; })
       .def_property_readonly("bytes", &Plan::bytes);
+  m.def("crf_class_ratios", &ratios_of, py::arg("unary"), py::arg("kind"));
+  m.def("crf_forget_positions", &forget_positions);
 }
 
 }  // namespace pyseg::dense_crf

@@ -1,8 +1,10 @@
 // A kernel's features out of an image, its lattice and normalisation.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <numeric>
 #include <utility>
 
@@ -126,6 +128,30 @@ void check_features(const Features& f, const ImageView& image) {
       check(std::isfinite(s) && static_cast<float>(s) > 0, "dense_crf: a sigma must be positive and finite, got ", s);
 }
 
+// The kernel of positions of the last call.
+struct Positions {
+  std::array<std::int64_t, 3> shape{};
+  std::vector<float> sigmas;
+  std::vector<int> axes;
+  Normalization normalization = Normalization::none;
+  std::shared_ptr<const Plan::Kernel> kernel;
+
+  bool fits(const Reader& read, Normalization how) const {
+    const auto& s = read.image.shape;
+    return kernel != nullptr && shape == std::array{s[0], s[1], s[2]} && sigmas == read.spatial &&
+           axes == read.features.axes && normalization == how;
+  }
+};
+
+constexpr std::int64_t kKeptBytes = std::int64_t{64} << 20;
+
+std::mutex positions_mutex;
+
+Positions& positions() {
+  static Positions* kept = new Positions;  // never destroyed: a thread may still hold what it points to at exit
+  return *kept;
+}
+
 void normalize(Normalization normalization, const Executor& executor, Plan::Kernel& out) {
   if (normalization == Normalization::none) return;
   float* factor = out.factor.take(out.lattice.blocks * kLanes);
@@ -134,7 +160,59 @@ void normalize(Normalization normalization, const Executor& executor, Plan::Kern
   if (normalization != Normalization::before) out.after = factor;
 }
 
+std::shared_ptr<const Plan::Kernel> kernel_of_image(const Reader& read, Normalization how, const Executor& executor) {
+  auto kernel = std::make_shared<Plan::Kernel>();
+  const std::vector<float> span = read.span();
+  permutohedral::build<float>("dense_crf", read.points, read.dims(), read, span.data(), executor, kernel->lattice);
+  normalize(how, executor, *kernel);
+  return kernel;
+}
+
+std::shared_ptr<const Plan::Kernel> kernel_of_positions(const Reader& read, Normalization how,
+                                                        const Executor& executor) {
+  // Never waits: another thread is at it, or, after a fork, one that is no more.
+  if (std::unique_lock lock(positions_mutex, std::try_to_lock); lock.owns_lock() && positions().fits(read, how))
+    return positions().kernel;
+  auto kernel = kernel_of_image(read, how, executor);
+  if (kernel->lattice.bytes() + kernel->factor.bytes() <= kKeptBytes) {
+    const auto& s = read.image.shape;
+    const std::unique_lock lock(positions_mutex, std::try_to_lock);
+    if (lock.owns_lock()) positions() = {{s[0], s[1], s[2]}, read.spatial, read.features.axes, how, kernel};
+  }
+  return kernel;
+}
+
+std::shared_ptr<const Plan::Kernel> kernel_of_features(const Features& f, std::int64_t points, Normalization how,
+                                                       const Executor& executor) {
+  auto kernel = std::make_shared<Plan::Kernel>();
+  const auto read = [&](std::int64_t block, float* to) {
+    for (std::int64_t i = 0; i < kLanes; ++i) {
+      const float* point = f.given + std::min(block * kLanes + i, points - 1) * f.dims;
+      for (std::int64_t j = 0; j < f.dims; ++j) to[j * kLanes + i] = point[j];
+    }
+  };
+  permutohedral::build<float>("dense_crf", points, static_cast<int>(f.dims), read, nullptr, executor, kernel->lattice);
+  normalize(how, executor, *kernel);
+  return kernel;
+}
+
 }  // namespace
+
+std::vector<float> gains(const Plan& plan, const Executor& executor) {
+  const std::vector<float> ones(static_cast<std::size_t>(plan.points), 1.0f);
+  std::vector<float> filtered(ones.size()), result;
+  for (const auto& k : plan.kernels) {
+    permutohedral::filter_scaled<float>(k->lattice, ones.data(), 1, 1, k->before, k->after, false, executor,
+                                        filtered.data(), 1);
+    result.push_back(*std::max_element(filtered.begin(), filtered.end()));
+  }
+  return result;
+}
+
+void forget_positions() {
+  const std::lock_guard lock(positions_mutex);
+  positions() = {};
+}
 
 std::int64_t Plan::bytes() const {
   auto sum = static_cast<std::int64_t>(order.size() * sizeof(std::uint32_t));
@@ -159,27 +237,17 @@ void make_plan(const std::vector<Features>& kernels, const ImageView& image, std
   std::vector<std::uint32_t> identity;
   for (std::size_t k = 0; k < kernels.size(); ++k) {
     const Features& f = kernels[k];
-    auto kernel = std::make_unique<Plan::Kernel>();
     if (f.given != nullptr) {
-      const auto read = [&](std::int64_t block, float* to) {
-        for (std::int64_t i = 0; i < kLanes; ++i) {
-          const float* point = f.given + std::min(block * kLanes + i, points - 1) * f.dims;
-          for (std::int64_t j = 0; j < f.dims; ++j) to[j * kLanes + i] = point[j];
-        }
-      };
-      permutohedral::build<float>("dense_crf", points, static_cast<int>(f.dims), read, nullptr, executor,
-                                  kernel->lattice);
-    } else {
-      if (given && identity.empty()) {
-        identity.resize(static_cast<std::size_t>(points));
-        std::iota(identity.begin(), identity.end(), 0u);
-      }
-      const Reader read(f, image, given ? identity.data() : out.order.data());
-      const std::vector<float> span = read.span();
-      permutohedral::build<float>("dense_crf", points, read.dims(), read, span.data(), executor, kernel->lattice);
+      out.kernels.push_back(kernel_of_features(f, points, normalization[k], executor));
+      continue;
     }
-    normalize(normalization[k], executor, *kernel);
-    out.kernels.push_back(std::move(kernel));
+    if (given && identity.empty()) {
+      identity.resize(static_cast<std::size_t>(points));
+      std::iota(identity.begin(), identity.end(), 0u);
+    }
+    const Reader read(f, image, given ? identity.data() : out.order.data());
+    out.kernels.push_back(f.color.empty() && !given ? kernel_of_positions(read, normalization[k], executor)
+                                                    : kernel_of_image(read, normalization[k], executor));
   }
 }
 

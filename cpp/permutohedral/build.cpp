@@ -147,9 +147,6 @@ struct Entry {  // what entering a class needs of the lattice
 // Enters the points of `blocks` blocks from block `first` on; keys and offset are those of class 0 of these blocks.
 void enter(Class& c, const Entry& e, std::int64_t first, std::int64_t blocks, const std::uint64_t* keys,
            std::uint16_t* offset) {
-  std::uint64_t last[4] = {};
-  std::uint16_t local = 0;
-  int last_band = -1;
   const std::int64_t step = e.classes * kLanes;
   for (std::int64_t b = 0; b < blocks; ++b, keys += step, offset += step) {
     const auto band = static_cast<int>((first + b) / e.band_blocks);
@@ -158,32 +155,23 @@ void enter(Class& c, const Entry& e, std::int64_t first, std::int64_t blocks, co
       c.count.push_back(0);
     }
     if (e.groups == 1 && b + kPrefetch < blocks)
-      for (int i = 0; i < kLanes; ++i) {
-        const std::uint64_t* ahead = keys + kPrefetch * step + i;
-        if (ahead[0] != ahead[-(i > 0)]) c.table.prefetch(ahead[0]);
-      }
+      for (int i = 0; i < kLanes; ++i) c.table.prefetch(keys[kPrefetch * step + i]);
     const auto count = static_cast<int>(std::min<std::int64_t>(kLanes, e.points - (first + b) * kLanes));
     for (int i = 0; i < count; ++i) {
-      bool same = band == last_band;
-      for (int g = 0; same && g < e.groups && g < 4; ++g) same = keys[g * e.group_step + i] == last[g];
-      if (!same || e.groups > 4) {
-        for (int g = 0; g < e.groups && g < 4; ++g) last[g] = keys[g * e.group_step + i];
-        last_band = band;
-        KeyTable::Slot& slot = c.table.insert(c.join(keys + i, e.group_step, e.groups));
-        if (slot.band != band || slot.id == c.vertices()) {
-          auto& rows = c.count.back();
-          slot.local = static_cast<std::uint16_t>(rows++);
-          slot.band = static_cast<std::uint16_t>(band);
-          if (slot.id == c.vertices()) {
-            c.own.push_back(slot.local);
-            for (int g = 0; g < e.groups; ++g) c.keys.push_back(keys[g * e.group_step + i]);
-          } else {
-            c.copies.push_back({slot.id, slot.band, slot.local});
-          }
+      // No look at the point before: that it has the same key is a coin toss, and a wrong guess costs more than the
+      // table.
+      KeyTable::Slot& slot = c.table.insert(c.join(keys + i, e.group_step, e.groups));
+      if (slot.band != band) {
+        slot.local = static_cast<std::uint16_t>(c.count.back()++);
+        slot.band = static_cast<std::uint16_t>(band);
+        if (slot.id == c.vertices()) {
+          c.own.push_back(slot.local);
+          for (int g = 0; g < e.groups; ++g) c.keys.push_back(keys[g * e.group_step + i]);
+        } else {
+          c.copies.push_back({slot.id, slot.band, slot.local});
         }
-        local = slot.local;
       }
-      offset[i] = local;
+      offset[i] = slot.local;
     }
     for (int i = count; i < kLanes; ++i) offset[i] = 0;
   }

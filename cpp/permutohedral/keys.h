@@ -18,7 +18,7 @@ struct Packing {
   std::array<std::int32_t, kMostDims> bias{};
 };
 
-// From 64-bit keys to their numbers, in the order of arrival. Open addressing, at most half full.
+// From 64-bit keys to their numbers, in the order of arrival. Open addressing, at most a quarter full.
 class KeyTable {
  public:
   static constexpr std::uint32_t kNone = ~0u;
@@ -37,7 +37,7 @@ class KeyTable {
 
   // The slot of `key`; a new one has id == count() before, band and local are 0xffff.
   Slot& insert(std::uint64_t key) {
-    if (2 * static_cast<std::size_t>(count_) >= slots_.size()) grow();
+    if (4 * static_cast<std::size_t>(count_) >= slots_.size()) grow();
     std::size_t i = place(key);
     while (slots_[i].id != kNone && slots_[i].key != key) i = (i + 1) & mask_;
     if (slots_[i].id == kNone) slots_[i] = {key, count_++, 0xffff, 0xffff};

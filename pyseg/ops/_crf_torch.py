@@ -9,11 +9,9 @@ from torch import Tensor
 
 from pyseg import _runtime
 from pyseg.ops.crf_kernels import Bilateral, Features, compat_tensor, kernel_normalization, spatial_axes
-from pyseg.ops.dense_crf import KINDS, Problem, image_axes, image_specs
+from pyseg.ops.dense_crf import KINDS, LEAST_PROBABILITY, Problem, image_axes, image_specs
 
 __all__ = ["run_torch"]
-
-_LEAST = 1e-5  # probabilities are clipped from below, as by the kernel
 
 
 def run_torch(unary: Tensor, image: Any, problem: Problem) -> Tensor:
@@ -65,7 +63,7 @@ def _energies(unary: Tensor, unary_from: str) -> Tensor:
     within = (unary >= 0) & (unary <= 1 + 1e-4)
     if not bool(within.all()):
         raise ValueError("dense_crf: probabilities must be within 0 .. 1")
-    return -unary.clamp(min=_LEAST).log()
+    return -unary.clamp(min=LEAST_PROBABILITY).log()
 
 
 def _pixels(image: Any, problem: Problem) -> Tensor:
