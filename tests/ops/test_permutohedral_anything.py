@@ -42,12 +42,12 @@ def check(features, values, normalization=None, transpose=False):
     expected = reference.filter(values, normalization, transpose).numpy()
     assert out.shape == values.shape
     assert out.dtype == features.dtype
-    scale = np.abs(expected).max()
+    scale = float(reference.filter(np.abs(values), normalization, transpose).max())  # of what may cancel
     np.testing.assert_allclose(out, expected, atol=(5e-6 if features.dtype == np.float32 else 1e-13) * scale, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("d", range(1, 17))
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 5, 6, 8, 11, 16])
 @pytest.mark.parametrize("kind", KINDS)
 def test_equals_the_definition(kind, d, dtype):
     features = points(kind, 150, d, d).astype(dtype)
