@@ -13,7 +13,15 @@ from typing import Any
 __all__ = ["ROOT", "describe", "footnote", "processor", "shared_folder"]
 
 ROOT = Path(__file__).resolve().parent.parent
-_LIBRARIES = ("pyseg", "fast-slic", "opencv-contrib-python-headless", "opencv-contrib-python", "scikit-image", "numpy")
+_LIBRARIES = (
+    "pyseg",
+    "fast-slic",
+    "pydensecrf2",
+    "opencv-contrib-python-headless",
+    "opencv-contrib-python",
+    "scikit-image",
+    "numpy",
+)
 
 
 def describe() -> dict[str, Any]:

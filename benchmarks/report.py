@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from environment import footnote
 from implementations import COMPACTNESS, ITERATIONS, OURS, PIXELS_PER_SEGMENT, TITLES
 from photographs import SOURCE
-from quality import MEASURES
+from quality import MEASURES, measure
 from quality import markdown as quality_table
 from timing import load_note
 
-__all__ = ["markdown", "speed_rows"]
+__all__ = ["busy", "draw", "extras", "markdown", "milliseconds", "ratio", "speed_rows", "unique"]
 
 KINDS = {
     "float32_rgb": "float32 RGB",
@@ -22,6 +24,17 @@ KINDS = {
     "volume": "volume, float32",
 }
 QUALITY_K = 400
+
+
+def extras(quick: bool) -> dict[str, Any]:
+    """What the document has besides speed: quality."""
+    rows, note = measure((400,), images=4) if quick else measure()
+    return {"quality": rows, "quality_note": note}
+
+
+def draw(document: dict[str, Any], path: Path) -> None:
+    """The chart; ImportError without matplotlib."""
+    importlib.import_module("chart").draw(document, path)
 
 
 def markdown(document: dict[str, Any]) -> str:
@@ -59,14 +72,14 @@ def _caption(quality: list[dict[str, Any]], shown: int | None) -> str:
 
 def _main_table(speed: list[dict[str, Any]], quality: list[dict[str, Any]], shown: int | None) -> str:
     rows = [row for row in speed if row["kind"] == "uint8_rgb"]
-    sizes = _unique(row["size"] for row in rows)
+    sizes = unique(row["size"] for row in rows)
     measured = {row["implementation"]: row for row in quality if row["segments"] == shown}
     heads = [*(size.replace("x", " x ") for size in sizes), *(MEASURES.values() if measured else ())]
     lines = [f"| | threads | {' | '.join(heads)} |", f"|---|---:|{'---:|' * len(heads)}"]
-    counts = _unique(row["threads"] for row in rows)
+    counts = unique(row["threads"] for row in rows)
     for threads in counts:
         cells = {(row["implementation"], row["size"]): row for row in rows if row["threads"] == threads}
-        present = _unique(name for name, _ in cells)
+        present = unique(name for name, _ in cells)
         for name in present:
             times = [milliseconds(cells[name, size]["ms"]) if (name, size) in cells else "> 2 s" for size in sizes]
             # Quality stands once: labels do not depend on threads.
@@ -74,7 +87,7 @@ def _main_table(speed: list[dict[str, Any]], quality: list[dict[str, Any]], show
             scores = [f"{values[key]:.4f}" if values else "" for key in MEASURES] if measured else []
             lines.append(f"| {_title(cells, name)} | {threads} | {' | '.join([*times, *scores])} |")
         for name in (name for name in OURS if name in present):
-            ratios = [_ratio(cells.get((name, size), {}).get("ratio_to_best_peer")) for size in sizes]
+            ratios = [ratio(cells.get((name, size), {}).get("ratio_to_best_peer")) for size in sizes]
             blank = [""] * (len(MEASURES) if measured else 0)
             label = f"*best peer's time / {_title(cells, name)}*"
             lines.append(f"| {label} | {threads} | {' | '.join([*ratios, *blank])} |")
@@ -84,13 +97,13 @@ def _main_table(speed: list[dict[str, Any]], quality: list[dict[str, Any]], show
 def _general_table(speed: list[dict[str, Any]]) -> str:
     lines = ["| | size | K | pyseg ms | scikit-image ms | ratio |", "|---|---|---:|---:|---:|---:|"]
     rows = [row for row in speed if row["kind"] in KINDS]
-    for kind in _unique(row["kind"] for row in rows):
+    for kind in unique(row["kind"] for row in rows):
         found = {row["implementation"]: row for row in rows if row["kind"] == kind}
         ours, theirs = found.get("pyseg"), found.get("scikit_image")
         if ours is None:
             continue
         cells = [KINDS[kind], ours["size"].replace("x", " x "), str(ours["segments"]), milliseconds(ours["ms"])]
-        cells += [milliseconds(theirs["ms"]) if theirs else "", _ratio(ours["ratio_to_best_peer"])]
+        cells += [milliseconds(theirs["ms"]) if theirs else "", ratio(ours["ratio_to_best_peer"])]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) if len(lines) > 2 else ""
 
@@ -108,13 +121,13 @@ def _notes(document: dict[str, Any], speed: list[dict[str, Any]]) -> str:
         f"Photographs: {SOURCE}. Superpixels delivered, {speed[0]['size']}: {counts}.",
         *([f"Not installed, or not for this processor: {', '.join(absent)}."] if absent else []),
         *([document["quality_note"] + "."] if document.get("quality_note") else []),
-        *_busy(speed),
+        *busy(speed),
         footnote(document["environment"]),
     ]
     return "\n".join(f"- {note}" for note in notes)
 
 
-def _busy(speed: list[dict[str, Any]]) -> list[str]:
+def busy(speed: list[dict[str, Any]]) -> list[str]:
     note = load_note(max((row["load"] for row in speed if row["threads"] > 1), default=0.0))
     return [f"**{note[0].upper()}{note[1:]}: times of more than 1 thread do not count.**"] if note else []
 
@@ -123,9 +136,9 @@ def _title(cells: dict[tuple[str, str], dict[str, Any]], name: str) -> str:
     return next(row["title"] for (found, _), row in cells.items() if found == name)
 
 
-def _ratio(value: float | None) -> str:
+def ratio(value: float | None) -> str:
     return "" if value is None else f"**{value:.0f}x**" if value >= 20 else f"**{value:.1f}x**"
 
 
-def _unique(values: Iterable[Any]) -> list[Any]:
+def unique(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))

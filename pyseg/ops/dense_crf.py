@@ -77,8 +77,8 @@ def dense_crf(
             image, the second of a batch. 0: [K, H, W] with [C, H, W].
         prune: leave out the classes that provably stay at or below this probability everywhere (they get 0): of a VOC
             image 2 to 5 of 21 are left. With r = max_i Q0_c / max Q0 of a class, its Q is at most e <- r exp(W e),
-            begun at r, W the sum of the kernels' weights, each times the largest value of its filter of ones. Potts with
-            weights >= 0 only, without gradients; torch tensors are computed by the NumPy side's threads.
+            begun at r, W the sum of the kernels' weights, each times the largest value of its filter of ones. Potts
+            with weights >= 0 only, without gradients; torch tensors are computed by the NumPy side's threads.
         n_classes: K for labels; None: the largest label + 1.
         gt_prob: how sure labels are, within 0 .. 1.
 
