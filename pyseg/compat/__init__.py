@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pyseg.compat import skimage
+from pyseg.compat import pydensecrf, skimage
 
-__all__ = ["skimage"]
+__all__ = ["pydensecrf", "skimage"]

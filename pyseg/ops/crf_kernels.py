@@ -75,7 +75,8 @@ def sigmas(name: str, value: Any, count: int, of: str) -> list[float]:
         raise TypeError(f"dense_crf: {name} must be a number or {count} numbers, got {value!r}")
     if is_torch(value):
         value = value.detach().cpu().numpy()
-    scalar = not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0
+    # Numbers first: torch.compile(dynamic=True) knows no hasattr of them.
+    scalar = isinstance(value, (int, float)) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0
     result = [real("dense_crf", name, value)] * count if scalar else [real("dense_crf", name, v) for v in value]
     if len(result) != count:
         raise ValueError(f"dense_crf: {name} must be a number or {count} numbers, one {of}, got {len(result)}")

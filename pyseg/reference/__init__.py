@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pyseg.reference.dense_crf import dense_crf
+from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
 from pyseg.reference.slic import slic
 from pyseg.reference.superpixel_stats import superpixel_stats
 
-__all__ = ["slic", "superpixel_stats"]
+__all__ = ["BruteForce", "PermutohedralLattice", "dense_crf", "slic", "superpixel_stats"]
