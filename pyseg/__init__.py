@@ -19,7 +19,7 @@ from pyseg.ops.slic import slic
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 
 if TYPE_CHECKING:
-    from pyseg import compat, images, ops, reference
+    from pyseg import compat, images, metrics, ops, reference
 
 __all__ = [
     "ImageReadError",
@@ -29,6 +29,7 @@ __all__ = [
     "get_num_threads",
     "images",
     "info",
+    "metrics",
     "ops",
     "reference",
     "set_num_threads",
@@ -38,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"compat", "images", "ops", "reference"}:
+    if name in {"compat", "images", "metrics", "ops", "reference"}:
         import importlib
 
         return importlib.import_module(f"pyseg.{name}")
