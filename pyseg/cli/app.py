@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from .bench import bench
 from .errors import Refused
 from .info import info
+from .side_by_side import compare
 from .superpixels import superpixels
 
 
@@ -75,5 +76,6 @@ def _root(
 
 
 app.command()(superpixels)
+app.command()(compare)
 app.command()(info)
 app.command()(bench)
