@@ -15,6 +15,7 @@ from ..images import mark_contours
 __all__ = ["Panel", "draw"]
 
 NARROWEST = 480  # pixels: what the words need
+TALLEST = 1440  # a panel that was enlarged
 GAP = 16
 SMALLEST = 9  # type
 PAPER, INK, FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
@@ -43,9 +44,9 @@ def draw(image: NDArray[np.uint8], panels: Sequence[Panel], caption: str) -> NDA
     """
     from PIL import Image, ImageDraw
 
-    zoom = max(1, math.ceil(NARROWEST / image.shape[1]))
+    zoom = max(1, min(math.ceil(NARROWEST / image.shape[1]), TALLEST // image.shape[0]))
     large = _zoomed(image, zoom)
-    height, width = large.shape[:2]
+    height, width = large.shape[0], max(NARROWEST, large.shape[1])
     size = max(13, width // 44)
     title_size, step = round(1.4 * size), round(1.4 * size)
     above = 2 * step + step * max(len(panel.lines) for panel in panels)
@@ -71,7 +72,7 @@ def _zoomed(array: NDArray[Any], zoom: int) -> NDArray[Any]:
 
 
 def _columns(count: int, width: int, height: int) -> int:
-    """The fewest columns, among those that leave no hole where that is possible, of the best shape."""
+    """How many columns come nearest to the shape, among those that leave no hole."""
     full = [n for n in range(1, count + 1) if count % n == 0]
     return min(full, key=lambda n: (abs(math.log(n * n * width / (count * height) / SHAPE)), n))
 

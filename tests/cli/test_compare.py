@@ -333,3 +333,11 @@ def test_small_photographs_are_enlarged_and_words_fit(photo):
     large, wide = photo.repeat(3, 0).repeat(3, 1), labels.repeat(3, 0).repeat(3, 1)
     assert len(places_of(images.mark_contours(large, wide), sheet)) == 1
     assert (sheet[:, -16:] == 255).all()  # the margin is clear
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (640, 1), (1, 640), (7, 3)])
+def test_odd_shapes(shape):
+    image = np.full((*shape, 3), 90, np.uint8)
+    sheet = draw(image, [Panel(np.zeros(shape, int), "slic", ["words"])] * 4, "caption")
+    assert (sheet == 90).all(-1).sum() >= 4 * image[..., 0].size
+    assert sheet.size < 40e6
