@@ -123,7 +123,7 @@ def compare(
     code = run(items, lambda item: _work(item, settings, missing), RunOptions(can_resume=False, quiet=quiet))
     for name, why in missing.items():
         print(f"not compared: {name}: {why}", file=sys.stderr)
-    raise typer.Exit(code or bool(missing))
+    raise typer.Exit(code or int(bool(missing)))
 
 
 def _methods(text: str) -> tuple[Method, ...]:
