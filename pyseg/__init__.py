@@ -15,21 +15,30 @@ from typing import TYPE_CHECKING, Any
 
 from pyseg._runtime import __version__, get_num_threads, info, set_num_threads
 from pyseg.errors import ImageReadError
+from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
+from pyseg.ops.dense_crf import dense_crf
+from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.slic import slic
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 
 if TYPE_CHECKING:
-    from pyseg import compat, images, metrics, ops, reference
+    from pyseg import compat, images, metrics, nn, ops, reference
 
 __all__ = [
+    "Bilateral",
+    "Features",
+    "Gaussian",
     "ImageReadError",
+    "PermutohedralLattice",
     "SuperpixelStats",
     "__version__",
     "compat",
+    "dense_crf",
     "get_num_threads",
     "images",
     "info",
     "metrics",
+    "nn",
     "ops",
     "reference",
     "set_num_threads",
@@ -39,7 +48,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"compat", "images", "metrics", "ops", "reference"}:
+    if name in {"compat", "images", "metrics", "nn", "ops", "reference"}:
         import importlib
 
         return importlib.import_module(f"pyseg.{name}")

@@ -81,7 +81,8 @@ def torch_ops() -> Any:
         raise ImportError(f"pyseg's torch library needs torch >= 2.10, here is {torch.__version__}: {error}") from error
     _torch_reason = ""
     _cuda_reason = _load_cuda()
-    import pyseg.ops._fakes  # noqa: F401  (registers them)
+    import pyseg.ops._crf_autograd
+    import pyseg.ops._fakes  # noqa: F401  (both register theirs)
 
     _torch_ops = torch.ops.pyseg
     return _torch_ops

@@ -191,11 +191,13 @@ def crf(
     check_outputs(planned.items, manifest, reads=planned.photographs())
     if threads is not None:
         pyseg.set_num_threads(threads)
+    gaussian = pyseg.Gaussian(sxy=gaussian_sxy, weight=gaussian_weight)
+    bilateral = pyseg.Bilateral(sxy=bilateral_sxy, srgb=bilateral_srgb, weight=bilateral_weight)
     model = {
         "n_iter": n_iter,
-        "gaussian": pyseg.Gaussian(sxy=gaussian_sxy, weight=gaussian_weight),
-        "bilateral": pyseg.Bilateral(sxy=bilateral_sxy, srgb=bilateral_srgb, weight=bilateral_weight),
-        "normalization": normalization.value,
+        "gaussian": gaussian if gaussian_weight else None,  # which costs nothing
+        "bilateral": bilateral if bilateral_weight else None,
+        "normalization": None if normalization is Normalization.NONE else normalization.value,
         "storage": storage.value,
     }
     _ = pyseg.dense_crf  # loads the library now, so that the first file's time is that of the call
@@ -249,7 +251,7 @@ def _work(item: Item, planned: Plan, reads: MapOptions, model: dict[str, Any]) -
     height, width = image.shape[:2]
     known = read_map(item.source, reads, (height, width))
     start = time.perf_counter()
-    refined: NDArray[np.float32] = pyseg.dense_crf(known.values, image, unary_from=known.kind.value, **model)
+    refined: NDArray[np.float32] = pyseg.dense_crf(known.values, image, **known.says, **model)
     seconds = time.perf_counter() - start
     labels = refined.argmax(axis=-1).astype(np.int32)
     left = int(np.unique(labels).size)

@@ -1,4 +1,4 @@
-"""What a network says of every pixel, from files: probabilities, logits, energies or labels become [H, W, K]."""
+"""What a network says of every pixel, from files: probabilities, logits, energies or labels."""
 
 from __future__ import annotations
 
@@ -41,11 +41,14 @@ class Layout(str, Enum):
 
 @dataclass(frozen=True)
 class ClassMap:
-    """float32 [H, W, K], C-contiguous; what the values are, never labels; and how the file had them."""
+    """float32 [H, W, K], C-contiguous, or of labels int32 [H, W], -1 where unsure; and how the file had the classes.
 
-    values: NDArray[np.float32]
-    kind: Kind
+    ``says`` are the arguments that tell ``pyseg.dense_crf`` what the values are.
+    """
+
+    values: NDArray[Any]
     layout: Layout
+    says: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +76,12 @@ def read_map(path: Path, options: MapOptions, size: tuple[int, int]) -> ClassMap
         ValueError: its values or shape break a rule.
     """
     if options.kind is Kind.LABELS:
-        labels = _fitted(_read_labels(path, options), size, options.resize, nearest=True)
-        return ClassMap(_certain(labels, options), Kind.PROBS, Layout.LAST)
+        return _labels(_fitted(_read_labels(path, options), size, options.resize, nearest=True), options)
     array, layout = _laid_out(_read_values(path, options), options, size)
     array = _fitted(array, size, options.resize)
     if layout is Layout.FOREGROUND:
         array = np.stack([1 - array if options.kind is Kind.PROBS else np.zeros_like(array), array], axis=-1)
-    return ClassMap(np.ascontiguousarray(array), options.kind, layout)
+    return ClassMap(np.ascontiguousarray(array), layout, {"unary_from": options.kind.value})
 
 
 def _read_values(path: Path, options: MapOptions) -> NDArray[Any]:
@@ -187,8 +189,7 @@ def _fitted(array: NDArray[Any], size: tuple[int, int], resize: bool, *, nearest
     return np.stack([scaled(channel) for channel in np.moveaxis(array, -1, 0)], axis=-1)
 
 
-def _certain(labels: NDArray[Any], options: MapOptions) -> NDArray[np.float32]:
-    """Probabilities [H, W, K]: ``certainty`` for a pixel's label, the rest in equal parts; ``unsure``: all equal."""
+def _labels(labels: NDArray[Any], options: MapOptions) -> ClassMap:
     known = np.ones(labels.shape, bool) if options.unsure is None else labels != options.unsure
     low, high = (int(labels[known].min()), int(labels[known].max())) if known.any() else (0, 0)
     classes = options.classes or max(2, high + 1)
@@ -197,7 +198,6 @@ def _certain(labels: NDArray[Any], options: MapOptions) -> NDArray[np.float32]:
         raise ValueError(f"labels must be {rule}, or the one of --unsure, got {low if low < 0 else high}")
     if labels.size * classes > MAX_VALUES:
         raise ValueError(f"pixels x classes must be at most {MAX_VALUES}, got {labels.size} x {classes}")
-    probs = np.full((*labels.shape, classes), (1 - options.certainty) / (classes - 1), np.float32)
-    np.put_along_axis(probs, np.where(known, labels, 0)[..., None].astype(np.int64), options.certainty, axis=-1)
-    probs[~known] = 1 / classes
-    return probs
+    values = np.where(known, labels, 0).astype(np.int32)
+    values[~known] = -1
+    return ClassMap(values, Layout.LAST, {"unary_from": "labels", "n_classes": classes, "gt_prob": options.certainty})

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
+from pyseg.ops.dense_crf import dense_crf
+from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.slic import slic, slic_batch
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 
-__all__ = ["SuperpixelStats", "slic", "slic_batch", "superpixel_stats"]
+__all__ = [
+    "Bilateral",
+    "Features",
+    "Gaussian",
+    "PermutohedralLattice",
+    "SuperpixelStats",
+    "dense_crf",
+    "slic",
+    "slic_batch",
+    "superpixel_stats",
+]

@@ -46,7 +46,7 @@ def read(tmp_path):
 def test_classes_last_and_first(read, dtype, kind):
     array = values(6, 9, 4).astype(dtype)
     got = read(array, kind=kind)
-    assert (got.kind, got.layout) == (kind, Layout.LAST)
+    assert (got.says, got.layout) == ({"unary_from": kind.value}, Layout.LAST)
     assert got.values.dtype == np.float32
     assert got.values.flags.c_contiguous
     assert np.array_equal(got.values, array.astype(np.float32))
@@ -137,7 +137,7 @@ def test_resize_keeps_probabilities_in_range(read):
 def test_resize_of_labels_takes_the_nearest(read):
     labels = np.arange(12).reshape(3, 4)
     got = read(labels, (6, 8), kind=Kind.LABELS, resize=True)
-    assert np.array_equal(got.values.argmax(-1), labels.repeat(2, 0).repeat(2, 1))
+    assert np.array_equal(got.values, labels.repeat(2, 0).repeat(2, 1))
 
 
 @pytest.mark.parametrize(("shape", "layout"), [((3, 12, 18), Layout.FIRST), ((12, 18, 3), Layout.LAST)])
@@ -158,31 +158,32 @@ def test_where_nothing_tells_the_classes_it_asks(read, shape):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", ">i4", "int64", "uint64", "bool"])
-def test_labels_become_probabilities(read, dtype):
+def test_labels(read, dtype):
     labels = (np.arange(54).reshape(SIZE) % 2).astype(dtype)
     for stored in (labels, {"labels": labels, "b": labels[:1]}, labels[None]):
         got = read(stored, kind=Kind.LABELS)
-        assert got.kind is Kind.PROBS
-        assert got.values.shape == (*SIZE, 2)
-        assert np.array_equal(got.values.argmax(-1), labels)
-        assert np.allclose(got.values.max(-1), 0.7)
-    assert np.allclose(read(labels, kind=Kind.LABELS, classes=4, certainty=0.4).values.sum(-1), 1)
-    assert np.allclose(read(labels, kind=Kind.LABELS, classes=4, certainty=0.4).values.min(-1), 0.2)
+        assert got.says == {"unary_from": "labels", "n_classes": 2, "gt_prob": 0.7}
+        assert got.values.dtype == np.int32
+        assert np.array_equal(got.values, labels)
+    says = read(labels, kind=Kind.LABELS, classes=4, certainty=0.4).says
+    assert says == {"unary_from": "labels", "n_classes": 4, "gt_prob": 0.4}
+    assert read(labels * 0, kind=Kind.LABELS).says["n_classes"] == 2
 
 
-def test_unsure_labels_say_nothing(read):
-    labels = np.arange(54).reshape(SIZE) % 3 - 1
-    got = read(labels, kind=Kind.LABELS, unsure=-1)
-    assert got.values.shape == (*SIZE, 2)
-    assert np.allclose(got.values[labels == -1], 0.5)
-    assert np.array_equal(got.values.argmax(-1)[labels >= 0], labels[labels >= 0])
-    assert np.allclose(read(labels * 0 + 255, kind=Kind.LABELS, unsure=255).values, 0.5)
+def test_unsure_labels_are_negative(read):
+    labels = np.arange(54).reshape(SIZE) % 3 + 253
+    got = read(labels, kind=Kind.LABELS, unsure=255)
+    assert got.says["n_classes"] == 255
+    assert np.array_equal(got.values, np.where(labels == 255, -1, labels))
+    nothing = read(labels * 0 - 7, kind=Kind.LABELS, unsure=-7)
+    assert (nothing.values == -1).all()
+    assert nothing.says["n_classes"] == 2
 
 
 def test_palette_pictures_are_labels(read):
     picture = Image.fromarray((np.arange(54, dtype=np.uint8) % 5).reshape(SIZE))
     picture.putpalette(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8).tobytes())
-    assert read(picture, kind=Kind.LABELS).values.shape == (*SIZE, 5)
+    assert read(picture, kind=Kind.LABELS).values.max() == 4
     with pytest.raises(ImageReadError, match="a picture with a palette holds labels: --from labels"):
         read(picture)
 

@@ -1,0 +1,358 @@
+// The fused pass of the mean field: slice, softmax, splat of a block of 16 points after the other.
+//
+// A row of a point is K - 1 differences Q_c - Q_last. Slice and splat go row by row, channels in registers;
+// exponentials run over the block's rows as one array, so that the padding between rows is all that is wasted; maxima
+// and sums of four rows are folded together. What bounds it: loads and stores of the rows, 2 cache lines each, out of
+// L1 and L2.
+#include <algorithm>
+
+#include "dense_crf/kernels.h"
+#include "dense_crf/math.h"
+
+namespace pyseg::dense_crf::PYSEG_ISA {
+namespace {
+
+using Four = Float4;
+
+template <int Size>
+struct Halves;
+template <>
+struct Halves<16> {
+  using Type = Float8;
+};
+template <>
+struct Halves<8> {
+  using Type = Float4;
+};
+
+// A vector folded to four floats: halves on halves.
+template <typename V>
+inline Four fold_vector(const V& v, auto op) {
+  if constexpr (sizeof(V) == sizeof(Four)) {
+    return v;
+  } else {
+    typename Halves<sizeof(V) / 4>::Type half[2];
+    std::memcpy(half, &v, sizeof v);
+    return fold_vector(op(half[0], half[1]), op);
+  }
+}
+
+// The channels of a row, folded to four: blocks of 16 on each other, then their halves, then the tail. The same order
+// whatever the size of a register.
+template <int Blocks, int Tail>
+inline Four fold(const Row<Blocks, Tail>& row, auto op) {
+  Four tail = fold_vector(row.end[0], op);
+  if constexpr (Row<Blocks, Tail>::kEnds == 2) tail = op(row.end[0], row.end[1]);
+  if constexpr (Blocks == 0) {
+    return tail;
+  } else {
+    constexpr int kRegisters = 16 / kVector;
+    Floats all[kRegisters];
+    for (int i = 0; i < kRegisters; ++i) {
+      all[i] = row.wide[i];
+      for (int b = 1; b < Blocks; ++b) all[i] = op(all[i], row.wide[b * kRegisters + i]);
+    }
+    for (int half = kRegisters / 2; half > 0; half /= 2)
+      for (int i = 0; i < half; ++i) all[i] = op(all[i], all[i + half]);
+    const Four head = fold_vector(all[0], op);
+    return Tail == 0 ? head : op(head, tail);
+  }
+}
+
+// Four rows of four to their four results.
+inline Four fold_rows(const Four* v, auto op) {
+  using Index = std::int32_t __attribute__((vector_size(16)));
+  const Four low0 = __builtin_shuffle(v[0], v[1], Index{0, 4, 1, 5}),
+             high0 = __builtin_shuffle(v[0], v[1], Index{2, 6, 3, 7});
+  const Four low1 = __builtin_shuffle(v[2], v[3], Index{0, 4, 1, 5}),
+             high1 = __builtin_shuffle(v[2], v[3], Index{2, 6, 3, 7});
+  const Four a = op(low0, high0), b = op(low1, high1);  // lanes 0 + 2 and 1 + 3 of rows 0, 1 and 2, 3
+  return op(__builtin_shuffle(a, b, Index{0, 1, 4, 5}), __builtin_shuffle(a, b, Index{2, 3, 6, 7}));
+}
+
+constexpr auto kMax = [](auto a, auto b) { return a > b ? a : b; };
+constexpr auto kSum = [](auto a, auto b) { return a + b; };
+
+struct Taps {  // of a block: weights and rows of its points, and where the rows are
+  alignas(64) float read[kMostTaps][kLanes], write[kMostTaps][kLanes];
+  alignas(64) std::uint32_t row[kMostTaps][kLanes];
+  int count = 0;
+};
+
+void gather_taps(const Pass& pass, std::int64_t block, Taps& taps) {
+  int t = 0;
+  for (int k = 0; k < pass.count; ++k) {
+    const Side& side = pass.sides[k];
+    const std::int64_t at = block * side.classes * kLanes;
+    for (int i = 0; i < kLanes; i += kVector) {
+      Floats read = all(side.scale), write = all(1.0f);
+      if (side.after != nullptr) read *= load<Floats>(side.after + block * kLanes + i);
+      if (side.before != nullptr) write = load<Floats>(side.before + block * kLanes + i);
+      for (int r = 0; r < side.classes; ++r) {
+        const Floats weight = load<Floats>(side.weight + at + r * kLanes + i);
+        store(taps.read[t + r] + i, weight * read);
+        store(taps.write[t + r] + i, weight * write);
+      }
+    }
+    for (int r = 0; r < side.classes; ++r, ++t) {
+      const std::uint16_t* offset = side.offset + at + r * kLanes;
+      const std::uint32_t base = side.base[r];  // a local: a store to `row` might change side.base
+      for (int i = 0; i < kLanes; ++i) taps.row[t][i] = base + offset[i];
+    }
+  }
+  taps.count = t;
+}
+
+// Of what a pass reads once, front to back, the hardware fetches too little ahead: half a pass would be waiting for it.
+void prefetch(const Pass& pass, std::int64_t block) {
+  constexpr std::int64_t kAhead = 3, kLine = 64;
+  if (block + kAhead >= pass.last_block) return;
+  const auto fetch = [](const void* from, std::int64_t bytes) {
+    for (std::int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(static_cast<const char*>(from) + i);
+  };
+  fetch(pass.unary + (block + kAhead) * kLanes * pass.stride, kLanes * pass.stride * 4);
+  for (int k = 0; k < pass.count; ++k) {
+    const Side& side = pass.sides[k];
+    const std::int64_t at = (block + kAhead) * side.classes * kLanes;
+    fetch(side.weight + at, 4 * side.classes * kLanes);
+    fetch(side.offset + at, 2 * side.classes * kLanes);
+    if (side.before != nullptr) fetch(side.before + (block + kAhead) * kLanes, kLine);
+  }
+}
+
+// rows of logits (last class: 0) to Q_c - Q_last; total [16] Q_last.
+template <int Blocks, int Tail>
+void differences(float* rows, float* last) {
+  using Values = Row<Blocks, Tail>;
+  constexpr int kSize = Values::kSize;
+  alignas(64) float most[kLanes], sum[kLanes];
+  for (int i = 0; i < kLanes; i += 4) {
+    Four part[4];
+    for (int j = 0; j < 4; ++j) part[j] = fold(Values::from(rows + (i + j) * kSize), kMax);
+    store(most + i, kMax(fold_rows(part, kMax), Four{}));
+  }
+  for (int i = 0; i < kLanes; ++i) {
+    Values z = Values::from(rows + i * kSize);
+    z.each(z, [m = most[i]](auto& x, const auto&) { x -= m; });
+    z.to(rows + i * kSize);
+  }
+  for (int i = 0; i < kLanes * kSize; i += kVector)
+    store(rows + i, exp_of(greater_of(load<Floats>(rows + i), all(kLeastExponent))));
+  for (int i = 0; i < kLanes; i += 4) {
+    Four part[4];
+    for (int j = 0; j < 4; ++j) part[j] = fold(Values::from(rows + (i + j) * kSize), kSum);
+    store(sum + i, fold_rows(part, kSum));
+  }
+  for (int i = 0; i < kLanes; i += kVector) {
+    const Floats of_last = exp_of(greater_of(-load<Floats>(most + i), all(kLeastExponent)));
+    const Floats inverse = 1.0f / (load<Floats>(sum + i) + of_last);
+    store(sum + i, inverse);
+    store(last + i, of_last * inverse);
+  }
+  for (int i = 0; i < kLanes; ++i) {
+    Values e = Values::from(rows + i * kSize);
+    e.each(e, [a = sum[i], b = last[i]](auto& x, const auto&) { x = x * a - b; });
+    e.to(rows + i * kSize);
+  }
+}
+
+void write(const Pass& pass, std::int64_t block, const float* rows, const float* last) {
+  std::uint32_t at[kLanes];
+  const int count = points_of(pass.order, pass.points, block, at);
+  const std::int64_t channels = pass.classes - 1;
+  if (pass.out.point_stride == 1) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      float* out = pass.out.data + c * pass.out.class_stride;
+      for (int i = 0; i < count; ++i) out[at[i]] = rows[i * pass.stride + c] + last[i];
+    }
+    float* out = pass.out.data + channels * pass.out.class_stride;
+    for (int i = 0; i < count; ++i) out[at[i]] = last[i];
+    return;
+  }
+  for (int i = 0; i < count; ++i) {
+    float* q = pass.out.data + at[i] * pass.out.point_stride;
+    for (std::int64_t c = 0; c < channels; ++c) q[c * pass.out.class_stride] = rows[i * pass.stride + c] + last[i];
+    q[channels * pass.out.class_stride] = last[i];
+  }
+}
+
+template <int Blocks, int Tail, typename In>
+struct Fused {
+  using Values = Row<Blocks, Tail>;
+  static constexpr int kSize = Values::kSize;
+
+  const Pass& pass;
+  Taps taps;
+  alignas(64) float rows[kLanes * kSize], last[kLanes];
+
+  void read(std::int64_t block) {
+    const float* unary = pass.unary + block * kLanes * kSize;
+    if (!pass.slice) {
+      std::memcpy(rows, unary, sizeof rows);
+      return;
+    }
+    for (int i = 0; i < kLanes; ++i) {
+      Values z = Values::from(unary + i * kSize);
+      for (int k = 0, t = 0; k < pass.count; ++k) {
+        const In* in = static_cast<const In*>(pass.sides[k].in);
+        for (const int end = t + pass.sides[k].classes; t < end; ++t)
+          z.add(taps.read[t][i], Values::from(in + static_cast<std::int64_t>(taps.row[t][i]) * kSize));
+      }
+      z.to(rows + i * kSize);
+    }
+  }
+
+  void add() {
+    for (int i = 0; i < kLanes; ++i) {
+      const Values q = Values::from(rows + i * kSize);
+      for (int k = 0, t = 0; k < pass.count; ++k) {
+        float* out = pass.sides[k].out;
+        for (const int end = t + pass.sides[k].classes; t < end; ++t) {
+          float* row = out + static_cast<std::int64_t>(taps.row[t][i]) * kSize;
+          Values sum = Values::from(row);
+          sum.add(taps.write[t][i], q);
+          sum.to(row);
+        }
+      }
+    }
+  }
+
+  void run() {
+    for (std::int64_t block = pass.first_block; block < pass.last_block; ++block) {
+      prefetch(pass, block);
+      gather_taps(pass, block, taps);
+      read(block);
+      differences<Blocks, Tail>(rows, last);
+      if (pass.splat) add();
+      else write(pass, block, rows, last);
+    }
+  }
+};
+
+template <typename In>
+void potts_of(const Pass& pass) {
+  panels(pass.stride, [&]<int Blocks, int Tail>(std::int64_t) { Fused<Blocks, Tail, In>{pass, {}, {}, {}}.run(); });
+}
+
+void potts(const Pass& pass) { potts_of<float>(pass); }
+void potts_half(const Pass& pass) { potts_of<Half>(pass); }
+
+// One channel: 16 points at a time. Q_0 - Q_1 = tanh(z / 2).
+void two_classes(const Pass& pass) {
+  Taps taps;
+  alignas(64) float first[kLanes], second[kLanes];
+  std::uint32_t at[kLanes];
+  for (std::int64_t block = pass.first_block; block < pass.last_block; ++block) {
+    prefetch(pass, block);
+    gather_taps(pass, block, taps);
+    for (int i = 0; i < kLanes; i += kVector) {
+      Floats z = load<Floats>(pass.unary + block * kLanes + i);
+      for (int k = 0, t = 0; pass.slice && k < pass.count; ++k) {
+        const auto* in = static_cast<const float*>(pass.sides[k].in);
+        for (int r = 0; r < pass.sides[k].classes; ++r, ++t) {
+          Floats read;
+          for (int j = 0; j < kVector; ++j) read[j] = in[taps.row[t][i + j]];
+          z += load<Floats>(taps.read[t] + i) * read;
+        }
+      }
+      const Ints sign = bits_of<Ints>(z) & static_cast<int>(0x80000000);
+      const Floats size = bits_of<Floats>(bits_of<Ints>(z) & 0x7fffffff);
+      const Floats e = exp_of(greater_of(-size, all(kLeastExponent)));
+      const Floats least = e / (1.0f + e), most = 1.0f / (1.0f + e);
+      if (pass.splat) {
+        const Floats value = bits_of<Floats>(bits_of<Ints>(most - least) | sign);
+        for (int t = 0; t < taps.count; ++t) store(taps.write[t] + i, load<Floats>(taps.write[t] + i) * value);
+      } else {
+        store(first + i, sign < 0 ? least : most);
+        store(second + i, sign < 0 ? most : least);
+      }
+    }
+    if (pass.splat) {
+      for (int k = 0, t = 0; k < pass.count; t += pass.sides[k++].classes) {
+        float* out = pass.sides[k].out;
+        for (int i = 0; i < kLanes; ++i)
+          for (int r = t; r < t + pass.sides[k].classes; ++r) out[taps.row[r][i]] += taps.write[r][i];
+      }
+      continue;
+    }
+    const int count = points_of(pass.order, pass.points, block, at);
+    for (int i = 0; i < count; ++i) {
+      float* q = pass.out.data + at[i] * pass.out.point_stride;
+      q[0] = first[i];
+      q[pass.out.class_stride] = second[i];
+    }
+  }
+}
+
+void softmax(float* rows, std::int64_t count, std::int64_t stride) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    float* row = rows + i * stride;
+    float most = row[0];
+    for (std::int64_t c = 1; c < stride; ++c) most = std::max(most, row[c]);
+    for (std::int64_t c = 0; c < stride; ++c) row[c] = std::max(row[c] - most, kLeastExponent);
+  }
+  std::int64_t at = 0;
+  for (; at + kVector <= count * stride; at += kVector) store(rows + at, exp_of(load<Floats>(rows + at)));
+  if (at < count * stride) {
+    Floats rest{};
+    const auto bytes = static_cast<std::size_t>(count * stride - at) * sizeof(float);
+    std::memcpy(&rest, rows + at, bytes);
+    rest = exp_of(rest);
+    std::memcpy(rows + at, &rest, bytes);
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    float* row = rows + i * stride;
+    float sum = 0;
+    for (std::int64_t c = 0; c < stride; ++c) sum += row[c];
+    const float inverse = 1.0f / sum;
+    for (std::int64_t c = 0; c < stride; ++c) row[c] *= inverse;
+  }
+}
+
+// Logits of class c of the points from `i` on; adds to `wrong` what is not finite or no probability.
+inline Floats logit(ClassView<const float> unary, const std::uint32_t* points, UnaryKind kind, std::int64_t c,
+                    Floats& wrong) {
+  const float* in = unary.data + c * unary.class_stride;
+  Floats v;
+  for (int i = 0; i < kVector; ++i) v[i] = in[points[i] * unary.point_stride];
+  if (kind == UnaryKind::probabilities) {
+    const Ints within = (v >= 0.0f) & (v <= 1.0f + 1e-4f);  // false for NaN
+    wrong += within ? all(0.0f) : all(1.0f);
+    return log_of(greater_of(v, all(kLeastProbability)));
+  }
+  wrong += v * 0.0f;
+  return kind == UnaryKind::energy ? -v : v;
+}
+
+bool logits(ClassView<const float> unary, const std::uint32_t* points, UnaryKind kind, std::int64_t classes,
+            bool less_last, std::int64_t stride, float* rows) {
+  const std::int64_t channels = less_last ? classes - 1 : classes;
+  Floats wrong{};
+  for (int i = 0; i < kLanes; i += kVector) {
+    const Floats last = less_last ? logit(unary, points + i, kind, classes - 1, wrong) : all(0.0f);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const Floats v = logit(unary, points + i, kind, c, wrong) - last;
+      for (int j = 0; j < kVector; ++j) rows[(i + j) * stride + c] = v[j];
+    }
+  }
+  for (std::int64_t c = channels; c < stride; ++c)
+    for (int i = 0; i < kLanes; ++i) rows[i * stride + c] = kNever;
+  bool fine = true;
+  for (int i = 0; i < kVector; ++i) fine = fine && wrong[i] == 0.0f;
+  return fine;
+}
+
+void narrow(const float* in, std::int64_t count, Half* out) {
+  std::int64_t i = 0;
+  for (; i + kVector <= count; i += kVector) store(out + i, load<Floats>(in + i));
+  for (; i < count; i += 4) store(out + i, load<Float4>(in + i));
+}
+
+}  // namespace
+
+const Kernels* kernels() {
+  static constexpr Kernels table{potts, potts_half, two_classes, softmax, logits, narrow};
+  return &table;
+}
+
+}  // namespace pyseg::dense_crf::PYSEG_ISA

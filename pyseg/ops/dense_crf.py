@@ -1,0 +1,330 @@
+"""Fully-connected CRF with Gaussian pairwise terms.
+
+Kraehenbuehl & Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials", NIPS 2011.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyseg import _runtime
+from pyseg._arrays import Array, is_torch, to_numpy
+from pyseg._check import integer, real
+from pyseg.ops.crf_kernels import (
+    Bilateral,
+    Features,
+    Gaussian,
+    Kernel,
+    effective_compat,
+    kernel_normalization,
+    sigmas,
+    spatial_axes,
+)
+
+__all__ = ["dense_crf"]
+
+KINDS = {"energy": 0, "logits": 1, "probs": 2}
+_GAUSSIAN, _BILATERAL = Gaussian(), Bilateral()
+_MOST_ITER = 2**31 - 1
+
+
+def dense_crf(
+    unary: Array,
+    image: Array | None = None,
+    *,
+    n_iter: int = 10,
+    gaussian: Gaussian | None = _GAUSSIAN,
+    bilateral: Bilateral | None = _BILATERAL,
+    features: Features | Array | Sequence[Features] = (),
+    compat: Array | None = None,
+    normalization: str | None = "symmetric",
+    unary_from: str = "probs",
+    storage: str = "float32",
+    channel_axis: int | None = None,
+    n_classes: int | None = None,
+    gt_prob: float = 0.7,
+) -> Array:
+    """Refines class probabilities with an image: mean field of a fully-connected CRF.
+
+    Q starts as softmax(-U); each step is Q <- softmax(-U - sum_k C_k F_k Q), for all pixels at once, F_k the Gaussian
+    filter of kernel k by a permutohedral lattice, a pixel's own term included.
+
+    Args:
+        unary: what a network or a person says of each pixel, K classes: [H, W, K] for an image, [B, K, H, W] for a
+            batch, [B, K, D, H, W] for volumes, [N, K] with ``features`` alone; or labels, see ``unary_from``. Floating
+            point.
+        image: the same pixels, [H, W, C] or [H, W], [B, C, H, W], [B, C, D, H, W]: uint8, uint16 or floating point.
+            Needed by ``bilateral``.
+        n_iter: steps.
+        gaussian, bilateral: the two kernels of the paper; None leaves one out.
+        features: more kernels, over any features: a :class:`Features`, a list of them, or an array [N, d].
+        compat: what it costs that a pixel of class a is near one of class b: None is Potts (energy - weight * Q:
+            neighbours of the same class help); [K] a weight for each class, [K, K] any matrix (made symmetric), both
+            times the kernel's weight and without a minus sign, as pydensecrf has them.
+        normalization: of the kernels: "symmetric", "before", "after", or None for raw sums.
+        unary_from: "probs" (within 0 .. 1; clipped to 1e-5 and more), "logits", "energy" (-log), or "labels": integers
+            [H, W], [B, H, W], [B, D, H, W] or [N], negative where nothing is known.
+        storage: "float16" keeps the lattices' values in half precision between the steps: less memory, faster where
+            lattices are large; labels agree in 9,999 of 10,000 pixels.
+        channel_axis: the axis of the classes in ``unary`` and of the channels in ``image``; None: the last of an
+            image, the second of a batch. 0: [K, H, W] with [C, H, W].
+        n_classes: K for labels; None: the largest label + 1.
+        gt_prob: how sure labels are, within 0 .. 1.
+
+    Returns:
+        Q: probabilities of the classes, shaped as ``unary``, of its kind, device and floating-point type.
+
+    Raises:
+        ValueError: values out of range (NaN, probabilities outside 0 .. 1, a sigma of 0), shapes that do not fit, an
+            empty image, a bilateral kernel without an image, a sigma that is too small for its feature's range.
+        TypeError: unsupported dtypes or kinds of argument.
+
+    Computed in float32, for torch by ``torch.ops.pyseg.dense_crf`` with gradients with respect to the unary term,
+    compat, weights, sigmas and features. CuPy arrays and CUDA tensors are computed on the CPU and given back on the
+    device. Q is the same bits for any number of threads and any instruction set.
+    """
+    steps = min(integer("dense_crf", "n_iter", n_iter, 0), _MOST_ITER)
+    if storage not in ("float32", "float16"):
+        raise ValueError(f"dense_crf: storage must be 'float32' or 'float16', got {storage!r}")
+    if unary_from not in (*KINDS, "labels"):
+        raise ValueError(f"dense_crf: unary_from must be 'probs', 'logits', 'energy' or 'labels', got {unary_from!r}")
+    if unary_from == "labels":
+        unary, channel_axis = _labels_layout(_from_labels(unary, n_classes, gt_prob), channel_axis)
+        unary_from = "energy"
+    layout = _layout(_shape("unary", unary), channel_axis)
+    kernels = _kernels(layout, image, gaussian, bilateral, features)
+    common = Problem(kernels, compat, normalization, unary_from, steps, storage == "float16", layout)
+    if is_torch(unary):
+        from pyseg.ops._crf_torch import run_torch
+
+        return run_torch(unary, image, common)
+    array, back = to_numpy("dense_crf", "unary", unary)
+    pixels = None if image is None else to_numpy("dense_crf", "image", image)[0]
+    return back(_run_numpy(array, pixels, common))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which axes of the unary term are what."""
+
+    batch: int | None
+    classes: int
+    spatial: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def dims(self) -> int:
+        return len(self.spatial)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        return tuple(self.shape[a] for a in self.spatial)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The checked arguments."""
+
+    kernels: list[Kernel]
+    compat: Any
+    normalization: str | None
+    unary_from: str
+    n_iter: int
+    half: bool
+    layout: Layout
+
+
+def _shape(name: str, x: Any) -> tuple[int, ...]:
+    if not hasattr(x, "shape"):
+        x, _ = to_numpy("dense_crf", name, x)
+    return tuple(x.shape)
+
+
+def _layout(shape: tuple[int, ...], channel_axis: int | None) -> Layout:
+    ndim = len(shape)
+    if ndim not in (2, 3, 4, 5):
+        raise ValueError(
+            f"dense_crf: unary must be [H, W, K], [B, K, H, W], [B, K, D, H, W] or [N, K], got {list(shape)}"
+        )
+    if 0 in shape[1 if ndim > 3 else 0 :]:
+        raise ValueError(f"dense_crf: unary must not be empty, got {list(shape)}")
+    default = -1 if ndim <= 3 else 1
+    axis = integer("dense_crf", "channel_axis", default if channel_axis is None else channel_axis, -ndim, ndim - 1)
+    axis %= ndim
+    batch = 0 if ndim > 3 else None
+    if axis == batch:
+        raise ValueError(f"dense_crf: channel_axis of a batch must not be its first axis, got {channel_axis}")
+    return Layout(batch, axis, tuple(a for a in range(ndim) if a not in (axis, batch)), shape)
+
+
+def _kernels(layout: Layout, image: Any, gaussian: Any, bilateral: Any, features: Any) -> list[Kernel]:
+    result: list[Kernel] = []
+    for name, kernel, kind in (("gaussian", gaussian, Gaussian), ("bilateral", bilateral, Bilateral)):
+        if kernel is None or (layout.dims == 1 and (kernel is _GAUSSIAN or kernel is _BILATERAL)):
+            continue
+        if not isinstance(kernel, kind):
+            raise TypeError(f"dense_crf: {name} must be a {kind.__name__} or None, got {kernel!r}")
+        if layout.dims == 1:
+            raise ValueError(f"dense_crf: {name} needs an image's shape; unary is [N, K], so pass None and features")
+        if kind is Bilateral and image is None:
+            raise ValueError("dense_crf: a bilateral kernel needs image; pass bilateral=None to do without")
+        result.append(kernel)
+    if isinstance(features, Features):
+        features = [features]
+    elif hasattr(features, "shape"):
+        features = [Features(features)]
+    for kernel in features:
+        if not isinstance(kernel, Features):
+            raise TypeError(f"dense_crf: features must be an array [N, d] or Features, got {type(kernel).__name__}")
+        result.append(kernel)
+    return result
+
+
+def image_axes(shape: Sequence[int], layout: Layout) -> list[int]:
+    """The image's axes (batch left out) as the libraries take them: depth, height, width, channels; -1 where absent."""
+    batched = layout.batch is not None
+    rank = len(layout.shape)
+    if len(shape) == rank:
+        axis = layout.classes
+    elif len(shape) == rank - 1:
+        axis = -1
+    else:
+        raise ValueError(f"dense_crf: image must have {rank} dimensions as unary, or no channels, got {list(shape)}")
+    spatial = [a for a in range(len(shape)) if a != axis and not (batched and a == 0)]
+    if tuple(shape[a] for a in spatial) != layout.size or (batched and shape[0] != layout.shape[0]):
+        raise ValueError(
+            f"dense_crf: image must have unary's spatial shape {list(layout.size)}"
+            f"{' and batch' if batched else ''}, got {list(shape)}"
+        )
+    shift = 1 if batched else 0
+    return [-1] * (3 - layout.dims) + [a - shift for a in spatial] + [axis - shift if axis >= 0 else -1]
+
+
+def image_specs(
+    problem: Problem, channels: int, learned: Sequence[bool] = ()
+) -> list[tuple[list[float], list[float]] | None]:
+    """(spatial sigmas, colour sigmas) of each kernel; None for those over features, given or ``learned``."""
+    dims = problem.layout.dims
+    specs: list[tuple[list[float], list[float]] | None] = []
+    for i, kernel in enumerate(problem.kernels):
+        if isinstance(kernel, Features) or (learned and learned[i]):
+            specs.append(None)
+            continue
+        color = sigmas("srgb", kernel.srgb, channels, "a channel") if isinstance(kernel, Bilateral) else []
+        specs.append((sigmas("sxy", kernel.sxy, dims, "an axis"), color))
+    return specs
+
+
+def _pixels(image: NDArray[Any]) -> NDArray[Any]:
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype.kind not in "fu" or image.dtype.itemsize > 8:
+        raise TypeError(f"dense_crf: image must be uint8, uint16 or floating point, got {image.dtype}")
+    with np.errstate(over="ignore"):
+        return image.astype(np.float32)
+
+
+def _unary(array: NDArray[Any]) -> NDArray[np.float32]:
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"dense_crf: unary must be floating point, got {array.dtype}")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32, copy=False)
+
+
+def _run_numpy(array: NDArray[Any], image: NDArray[Any] | None, problem: Problem) -> NDArray[Any]:
+    layout = problem.layout
+    dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
+    unary = _unary(array)
+    axes = [-1, -1, -1, -1] if image is None else image_axes(image.shape, layout)
+    channels = 0 if image is None else (1 if axes[3] < 0 else image.shape[axes[3] + (layout.batch is not None)])
+    if image is not None:
+        image = _pixels(image)
+        if channels == 0:
+            raise ValueError(f"dense_crf: image must have at least one channel, got {list(image.shape)}")
+    elif any(isinstance(k, Gaussian) for k in problem.kernels):  # positions alone: an image of no channels
+        image = np.broadcast_to(np.zeros((), np.uint8), layout.size if layout.batch is None else (1, *layout.size))
+        axes = [-1] * (3 - layout.dims) + [*range(layout.dims), -1]
+        if layout.batch is not None:
+            image = np.broadcast_to(image, (layout.shape[0], *layout.size))
+    specs = image_specs(problem, channels)
+    compat = [effective_compat(k, problem.compat, layout.shape[layout.classes]) for k in problem.kernels]
+    result = np.empty(layout.shape, np.float32)
+    for i in [None] if layout.batch is None else range(layout.shape[0]):
+        plan = make_plan(problem, None if image is None else image if i is None else image[i], axes, specs, i)
+        infer(plan, problem, compat, unary if i is None else unary[i], result if i is None else result[i])
+    return result if dtype == np.float32 else result.astype(dtype)
+
+
+def make_plan(problem: Problem, image: Any, axes: list[int], specs: list[Any], i: int | None) -> Any:
+    """The lattices of one image."""
+    layout = problem.layout
+    kernels: list[tuple[Any, ...]] = []
+    points = int(np.prod(layout.size, dtype=np.int64))
+    for kernel, spec in zip(problem.kernels, specs, strict=True):
+        how = kernel_normalization(kernel, problem.normalization)
+        if isinstance(kernel, Features):
+            kernels.append((_features(kernel.features, points, i, layout), how))
+        else:
+            kernels.append((spec[0], spatial_axes(layout.dims), spec[1], how))
+    return _runtime.native().CrfPlan(image, axes, points, kernels)
+
+
+def _features(features: Any, points: int, i: int | None, layout: Layout) -> NDArray[np.float32]:
+    array, _ = to_numpy("dense_crf", "features", features)
+    if array.ndim == 3 and i is not None and array.shape[0] == layout.shape[0]:
+        array = array[i]
+    if array.ndim != 2 or array.shape[0] != points or array.shape[1] == 0:
+        raise ValueError(f"dense_crf: features must be [{points}, d] as unary has points, got {list(array.shape)}")
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"dense_crf: features must be numbers, got {array.dtype}")
+    return np.ascontiguousarray(array, np.float32)
+
+
+def infer(plan: Any, problem: Problem, compat: list[Any], unary: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Mean field of one image; ``unary`` and ``out`` without the batch's axis."""
+    axis = problem.layout.classes - (problem.layout.batch is not None)
+    classes = unary.shape[axis]
+    flat = np.moveaxis(unary, axis, -1).reshape(-1, classes)
+    moved = np.moveaxis(out, axis, -1)
+    target = moved.reshape(-1, classes)  # a view, unless classes lie between the spatial axes
+    plan.infer(flat, KINDS[problem.unary_from], compat, problem.n_iter, problem.half, target)
+    if not np.may_share_memory(target, out):
+        moved[...] = target.reshape(moved.shape)
+
+
+def _from_labels(labels: Any, n_classes: int | None, gt_prob: float) -> Any:
+    """Energies [..., K]: -log of gt_prob for the label, of an equal share of the rest for the others."""
+    array, back = to_numpy("dense_crf", "labels", labels)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"dense_crf: labels must be integers, got {array.dtype}")
+    if array.size == 0:
+        raise ValueError(f"dense_crf: labels must not be empty, got {list(array.shape)}")
+    top = int(array.max())
+    count = max(top + 1, 1) if n_classes is None else integer("dense_crf", "n_classes", n_classes, 1, 2**20)
+    if top >= count:
+        raise ValueError(f"dense_crf: labels must be below n_classes = {count}, got {top}")
+    if array.size * count >= 2**40:
+        raise ValueError(f"dense_crf: labels must be fewer than 2^40 with their classes, got {array.size} x {count}")
+    sure = real("dense_crf", "gt_prob", gt_prob)
+    if not 0 < sure < 1:
+        raise ValueError(f"dense_crf: gt_prob must be within 0 .. 1, got {gt_prob}")
+    energy = np.full((*array.shape, count), -np.log((1 - sure) / max(count - 1, 1)), np.float32)
+    known = array >= 0
+    index = np.where(known, array, 0).astype(np.int64)[..., None]
+    np.put_along_axis(energy, index, np.float32(-np.log(sure)), axis=-1)
+    energy[~known] = np.log(count)
+    return back(energy)
+
+
+def _labels_layout(energy: Any, channel_axis: int | None) -> tuple[Any, int]:
+    """Classes where the image has its channels, so that one channel_axis fits both."""
+    ndim = energy.ndim
+    default = -1 if ndim <= 3 else 1
+    axis = integer("dense_crf", "channel_axis", default if channel_axis is None else channel_axis, -ndim, ndim - 1)
+    moved = energy.movedim(-1, axis) if is_torch(energy) else np.moveaxis(energy, -1, axis)
+    return moved, axis
