@@ -11,7 +11,7 @@ namespace pyseg::dense_crf {
 constexpr int kLanes = permutohedral::kLanes;
 constexpr int kMostTaps = 64;             // vertices that a point touches, of all kernels, in the fused pass
 constexpr float kNever = -1e30f;          // the logit of the channels that pad a row
-constexpr float kSafeExponent = 50.0f;    // up to here exponentials need no largest value taken away
+constexpr float kSafeExponent = 30.0f;    // largest logits within +-this need not be taken away before exp
 constexpr float kLeastExponent = -80.0f;  // e^-80 is as good as 0, and no subnormal comes of it
 
 // One kernel in a pass over a band: where its points' rows are, and the rows that it reads and adds to.
@@ -29,7 +29,8 @@ struct Side {
 // A pass over the blocks of a band.
 struct Pass {
   std::int64_t first_block, last_block, points, classes, stride;
-  const float* unary;  // [blocks * 16][stride]: logits less that of the last class
+  const float* unary;  // [blocks * 16][stride]: logits less the point's largest; of two classes, their difference
+  const float* last;   // [blocks * 16]: the same of the last class, which has no channel; not used with two classes
   const Side* sides;
   int count;                   // of sides
   bool slice, splat;           // the first pass has no rows to read, the last none to write
@@ -57,10 +58,11 @@ struct Kernels {
 struct UnaryKernels {
   // rows [count][stride] of logits, padded by kNever, to probabilities, in place.
   void (*softmax)(float* rows, std::int64_t count, std::int64_t stride);
-  // rows [16][stride] of logits of 16 points. less_last: less that of the last class, which has no channel. False where
-  // a value is not finite, or no probability.
+  // rows [16][stride] of logits of 16 points, less the largest of each point. `last` [16] or null: the last class has
+  // no channel, but goes there. A stride of 1: the difference of two classes. False where a value is not finite, or no
+  // probability.
   bool (*logits)(ClassView<const float> unary, const std::uint32_t* points, UnaryKind kind, std::int64_t classes,
-                 bool less_last, std::int64_t stride, float* rows);
+                 std::int64_t stride, float* rows, float* last);
   void (*narrow)(const float* in, std::int64_t count, std::uint16_t* out);  // count: a multiple of 4
 };
 

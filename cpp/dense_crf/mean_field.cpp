@@ -25,7 +25,7 @@ struct Rows {
 };
 
 struct Workspace {
-  Scratch<float> unary;
+  Scratch<float> unary, last;
   std::vector<std::unique_ptr<Rows>> rows;
 
   Rows& of(std::size_t kernel) {
@@ -33,11 +33,12 @@ struct Workspace {
     return *rows[kernel];
   }
   void shrink() {
-    std::int64_t bytes = unary.bytes();
+    std::int64_t bytes = unary.bytes() + last.bytes();
     for (const auto& r : rows) bytes += r->bytes();
     if (bytes <= kKeptBytes) return;
     rows.clear();
     unary.release();
+    last.release();
   }
 };
 
@@ -93,13 +94,14 @@ class MeanField {
 
   void read_unary() {
     float* rows = w_.unary.take(blocks_ * kLanes * stride_);
+    float* of_last = fused_ && stride_ > 1 ? w_.last.take(blocks_ * kLanes) : nullptr;
     std::atomic<bool> fine{true};
     each_band([&](std::int64_t, std::int64_t first, std::int64_t last) {
       for (std::int64_t b = first; b < last; ++b) {
         std::uint32_t at[kLanes];
         points_of(order(), points_, b, at);
-        if (!unary_kernels().logits(p_.unary, at, p_.unary_kind, p_.classes, fused_, stride_,
-                                    rows + b * kLanes * stride_))
+        if (!unary_kernels().logits(p_.unary, at, p_.unary_kind, p_.classes, stride_, rows + b * kLanes * stride_,
+                                    of_last == nullptr ? nullptr : of_last + b * kLanes))
           fine = false;
       }
     });
@@ -146,9 +148,11 @@ class MeanField {
         sides[k] = side(k, band);
         if (splat) clear(k, band, sides[k]);
       }
-      const Pass pass{first,   last,           points_,      p_.classes,
-                      stride_, w_.unary.get(), sides.data(), static_cast<int>(sides.size()),
-                      slice,   splat,          out,          order()};
+      const Pass pass{first,         last,         points_,
+                      p_.classes,    stride_,      w_.unary.get(),
+                      w_.last.get(), sides.data(), static_cast<int>(sides.size()),
+                      slice,         splat,        out,
+                      order()};
       if (stride_ == 1) kernels().two_classes(pass);
       else if (half_) kernels().potts_half(pass);
       else kernels().potts(pass);
@@ -242,12 +246,11 @@ std::vector<float> class_ratios(ClassView<const float> unary, UnaryKind kind, st
     bool ours = true;
     for (std::int64_t b = begin; b < end; ++b) {
       points_of(nullptr, points, b, at);
-      ours &= unary_kernels().logits(unary, at, kind, classes, false, stride, rows.data());
+      ours &= unary_kernels().logits(unary, at, kind, classes, stride, rows.data(), nullptr);
       for (int i = 0; i < kLanes; ++i) {
         const float* row = rows.data() + i * stride;
-        const float top = *std::max_element(row, row + stride);
         for (std::int64_t c = 0; c < stride; ++c)
-          most[static_cast<std::size_t>(c)] = std::max(most[static_cast<std::size_t>(c)], row[c] - top);
+          most[static_cast<std::size_t>(c)] = std::max(most[static_cast<std::size_t>(c)], row[c]);
       }
     }
     const std::lock_guard lock(mutex);

@@ -103,6 +103,7 @@ void prefetch(const Pass& pass, std::int64_t block) {
   const auto fetch = [](const void* from, std::int64_t bytes) {
     for (std::int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(static_cast<const char*>(from) + i);
   };
+  if (pass.stride > 1) fetch(pass.last + (block + kAhead) * kLanes, kLine);
   fetch(pass.unary + (block + kAhead) * kLanes * pass.stride, kLanes * pass.stride * 4);
   for (int k = 0; k < pass.count; ++k) {
     const Side& side = pass.sides[k];
@@ -113,27 +114,31 @@ void prefetch(const Pass& pass, std::int64_t block) {
   }
 }
 
-// rows of logits (last class: 0) to Q_c - Q_last; last [16]: Q_last. Where no logit is large, as almost everywhere, the
-// largest of each point need not be found.
+// rows of logits, and those of the last class, to Q_c - Q_last; last [16]: Q_last. Where the largest
+// logits of all points are near 0, as almost everywhere, they need not be taken away.
 template <int Blocks, int Tail>
-void differences(float* rows, float* last) {
+void differences(float* rows, const float* last_logit, float* last) {
   using Values = Row<Blocks, Tail>;
   constexpr int kSize = Values::kSize;
-  alignas(64) float most[kLanes] = {}, sum[kLanes];
-  Floats top = load<Floats>(rows);
-  for (int i = kVector; i < kLanes * kSize; i += kVector) top = greater_of(top, load<Floats>(rows + i));
-  const Four largest = fold_vector(top, kMax);
-  if (std::max(std::max(largest[0], largest[1]), std::max(largest[2], largest[3])) > kSafeExponent) {
-    for (int i = 0; i < kLanes; i += 4) {
-      Four part[4];
-      for (int j = 0; j < 4; ++j) part[j] = fold(Values::from(rows + (i + j) * kSize), kMax);
-      store(most + i, kMax(fold_rows(part, kMax), Four{}));
-    }
+  alignas(64) float most[kLanes], sum[kLanes];
+  Four high = Four{} + kSafeExponent, low = high;
+  for (int i = 0; i < kLanes; i += 4) {
+    Four part[4];
+    for (int j = 0; j < 4; ++j) part[j] = fold(Values::from(rows + (i + j) * kSize), kMax);
+    const Four m = kMax(fold_rows(part, kMax), load<Four>(last_logit + i));
+    store(most + i, m);
+    high = kMax(high, m);
+    low = m < low ? m : low;
+  }
+  const Four odd = (high > kSafeExponent) | (low < -kSafeExponent) ? Four{} + 1.0f : Four{};
+  if (odd[0] + odd[1] + odd[2] + odd[3] > 0) {
     for (int i = 0; i < kLanes; ++i) {
       Values z = Values::from(rows + i * kSize);
       z.each(z, [m = most[i]](auto& x, const auto&) { x -= m; });
       z.to(rows + i * kSize);
     }
+  } else {
+    std::fill(most, most + kLanes, 0.0f);
   }
   for (int i = 0; i < kLanes * kSize; i += kVector)
     store(rows + i, exp_of(greater_of(load<Floats>(rows + i), all(kLeastExponent))));
@@ -143,7 +148,8 @@ void differences(float* rows, float* last) {
     store(sum + i, fold_rows(part, kSum));
   }
   for (int i = 0; i < kLanes; i += kVector) {
-    const Floats of_last = exp_of(greater_of(-load<Floats>(most + i), all(kLeastExponent)));
+    const Floats of_last =
+        exp_of(greater_of(load<Floats>(last_logit + i) - load<Floats>(most + i), all(kLeastExponent)));
     const Floats inverse = 1.0f / (load<Floats>(sum + i) + of_last);
     store(sum + i, inverse);
     store(last + i, of_last * inverse);
@@ -224,7 +230,7 @@ struct Fused {
       prefetch(pass, block);
       gather_taps(pass, block, taps);
       read(block);
-      differences<Blocks, Tail>(rows, last);
+      differences<Blocks, Tail>(rows, pass.last + block * kLanes, last);
       if (pass.splat) add();
       else write(pass, block, rows, last);
     }

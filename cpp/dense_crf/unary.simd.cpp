@@ -1,6 +1,7 @@
 // What comes before and after the fused pass: the unary term to rows of logits, rows to half precision; and the softmax
 // of the pass that is not fused.
 #include <algorithm>
+#include <vector>
 
 #include "dense_crf/kernels.h"
 #include "dense_crf/math.h"
@@ -63,23 +64,34 @@ void to_rows(const float* columns, std::int64_t stride, float* rows) {
 }
 
 bool logits(ClassView<const float> unary, const std::uint32_t* points, UnaryKind kind, std::int64_t classes,
-            bool less_last, std::int64_t stride, float* rows) {
-  const std::int64_t channels = less_last ? classes - 1 : classes;
+            std::int64_t stride, float* rows, float* last) {
   Floats wrong{};
-  alignas(64) float columns[4 * kLanes], last[kLanes] = {};
-  for (int i = 0; less_last && i < kLanes; i += kVector)
-    store(last + i, logit(unary, points + i, kind, classes - 1, wrong));
   if (stride == 1) {
     for (int i = 0; i < kLanes; i += kVector)
-      store(rows + i, logit(unary, points + i, kind, 0, wrong) - load<Floats>(last + i));
+      store(rows + i, logit(unary, points + i, kind, 0, wrong) - logit(unary, points + i, kind, 1, wrong));
   } else {
-    for (std::int64_t c = 0; c < stride; c += 4) {
-      for (std::int64_t j = 0; j < 4; ++j)
-        for (int i = 0; i < kLanes; i += kVector)
-          store(columns + j * kLanes + i,
-                c + j < channels ? logit(unary, points + i, kind, c + j, wrong) - load<Floats>(last + i) : all(kNever));
-      to_rows(columns, stride, rows + c);
+    thread_local std::vector<float> scratch;
+    scratch.resize(static_cast<std::size_t>((classes + stride) * kLanes));
+    float* columns = scratch.data();
+    alignas(64) float most[kLanes];
+    for (int i = 0; i < kLanes; i += kVector) {
+      Floats top = all(-__builtin_inff());
+      for (std::int64_t c = 0; c < classes; ++c) {
+        const Floats v = logit(unary, points + i, kind, c, wrong);
+        store(columns + c * kLanes + i, v);
+        top = greater_of(top, v);
+      }
+      store(most + i, top);
     }
+    const std::int64_t channels = last == nullptr ? classes : classes - 1;
+    for (int i = 0; i < kLanes; i += kVector) {
+      const Floats top = load<Floats>(most + i);
+      for (std::int64_t c = 0; c < classes; ++c)
+        store(columns + c * kLanes + i, load<Floats>(columns + c * kLanes + i) - top);
+      if (last != nullptr) store(last + i, load<Floats>(columns + channels * kLanes + i));
+      for (std::int64_t c = channels; c < stride; ++c) store(columns + c * kLanes + i, all(kNever));
+    }
+    for (std::int64_t c = 0; c < stride; c += 4) to_rows(columns + c * kLanes, stride, rows + c);
   }
   bool fine = true;
   for (int i = 0; i < kVector; ++i) fine = fine && wrong[i] == 0.0f;
