@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyseg._runtime import __version__, get_num_threads, info, set_num_threads
 from pyseg.errors import ImageReadError
+from pyseg.ops.quickshift import quickshift
 from pyseg.ops.slic import slic
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 
@@ -30,6 +31,7 @@ __all__ = [
     "images",
     "info",
     "ops",
+    "quickshift",
     "reference",
     "set_num_threads",
     "slic",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from pyseg.ops.quickshift import quickshift
 from pyseg.ops.slic import slic, slic_batch
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 
-__all__ = ["SuperpixelStats", "slic", "slic_batch", "superpixel_stats"]
+__all__ = ["SuperpixelStats", "quickshift", "slic", "slic_batch", "superpixel_stats"]
