@@ -1,20 +1,18 @@
-"""pyseg.quickshift is its definition, bit for bit, whatever computes it; and the rules on small examples."""
+"""pyseg.quickshift is its definition, bit for bit, whatever computes it."""
 
 import functools
 import inspect
+import threading
 
 import numpy as np
 import pytest
 import samples
-import skimage.color
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyseg
 from pyseg.reference import quickshift as reference
-
-both = pytest.mark.parametrize("quickshift", [pyseg.quickshift, reference], ids=["library", "reference"])
 
 # Name: image (kind, shape[, channels[, dtype]]), options; kernel_size 2 and max_dist 5 where they do not say.
 TABLE = {
@@ -95,6 +93,24 @@ def test_equals_the_reference_on_values_at_the_ends_of_floats():
         check(image - image.mean(), kernel_size=2.0, max_dist=np.inf)
 
 
+def test_equals_the_reference_where_distances_are_equal():
+    """Colours of whole units: many candidates in different directions are equally far, by colour or by space."""
+    for seed in range(4):
+        image = np.random.default_rng(seed).integers(0, 3, (30, 41)).astype(np.uint8)
+        _, _, distances = reference(image, 2.55, 1.5, return_tree=True)
+        squared = distances[np.isfinite(distances)].astype(np.float64) ** 2
+        assert np.abs(squared - np.rint(squared)).max() < 1e-5
+        check(image, ratio=2.55, kernel_size=1.5, max_dist=2.0)
+
+
+def test_equals_the_reference_where_max_dist_is_a_distance():
+    image = samples.image("photo", (20, 23))
+    _, _, distances = reference(image, kernel_size=2.0, return_tree=True)
+    for distance in distances[np.isfinite(distances)][::17]:
+        for max_dist in (np.nextafter(distance, np.float32(0)), distance):
+            check(image, kernel_size=2.0, max_dist=float(max_dist))
+
+
 @st.composite
 def problems(draw):
     """(image, options) of any kind that quickshift takes."""
@@ -120,9 +136,6 @@ def test_equals_the_reference_on_anything(problem):
     check(image, **options)
 
 
-# ---- the same whatever computes it ----
-
-
 @functools.cache
 def expected_of(name):
     image, options = picture(name)
@@ -144,6 +157,48 @@ def test_more_threads_than_rows():
     pyseg.set_num_threads(16)
     for shape in ((3, 50), (1, 50), (17, 50)):
         check(samples.image("photo", shape), kernel_size=2.0)
+
+
+def test_eight_python_threads_at_once():
+    pyseg.set_num_threads(2)
+    images = [samples.image("photo", (30 + i, 41), 3, "uint8" if i % 2 else "float64", i) for i in range(8)]
+    expected = [pyseg.quickshift(image, kernel_size=2) for image in images]
+    wrong = []
+
+    def work(i):
+        for _ in range(20):
+            if not np.array_equal(pyseg.quickshift(images[i], kernel_size=2), expected[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong
+    assert not any(thread.is_alive() for thread in threads)
+
+
+MEMORY = """
+import numpy as np, pyseg
+from pyseg.compat.skimage import quickshift
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+for i in range(301):
+    pyseg.quickshift(image, kernel_size=2, return_tree=i % 2 == 0)
+    quickshift(image, kernel_size=2, return_tree=i % 2 == 0)
+    if i == 100:
+        before = resident()
+print(resident() - before)
+"""
+
+
+def test_memory_is_flat(run_python):
+    assert int(run_python(MEMORY)) < 4 * 2**20
 
 
 LAYOUTS = {
@@ -199,97 +254,6 @@ def test_a_generator_is_drawn_from():
     first, second = (pyseg.quickshift(image, kernel_size=2, rng=rng) for _ in range(2))
     np.testing.assert_array_equal(first, pyseg.quickshift(image, kernel_size=2, rng=5))
     assert not np.array_equal(first, second)
-
-
-# ---- the rules, in the library and in its definition alike ----
-
-
-@both
-def test_a_flat_image_is_one_segment(quickshift):
-    for shape in ((1, 1), (1, 2), (2, 2), (7, 9), (30, 31)):
-        for options in ({}, {"kernel_size": 1.0, "max_dist": 1.0}):
-            assert not quickshift(np.full(shape, 99, np.uint8), **options).any()
-
-
-@both
-def test_the_first_of_equal_densities_is_the_higher(quickshift):
-    _, parents, distances = quickshift(np.zeros((1, 3)), kernel_size=1, return_tree=True)
-    np.testing.assert_array_equal(parents, [[1, 1, 1]])
-    np.testing.assert_array_equal(distances, [[1, np.inf, 1]])
-    _, parents, _ = quickshift(np.zeros((1, 4)), kernel_size=1, return_tree=True)
-    np.testing.assert_array_equal(parents, [[1, 1, 1, 2]])
-    _, parents, _ = quickshift(np.zeros((2, 2)), kernel_size=1, return_tree=True)
-    np.testing.assert_array_equal(parents, [[0, 0], [0, 1]])
-
-
-@both
-def test_distances_are_of_colour_and_space(quickshift):
-    image = np.array([[0, 0.03]])
-    for ratio, distance in ((1.0, 10**0.5), (2.0, 37**0.5), (0.0, 1.0)):
-        labels, _, distances = quickshift(image, ratio, max_dist=distance + 0.01, return_tree=True)
-        np.testing.assert_allclose(distances, [[np.inf, distance]], rtol=1e-6)
-        assert labels.tolist() == [[0, 0]]
-        assert quickshift(image, ratio, max_dist=distance - 0.01).tolist() == [[0, 1]]
-    lab = skimage.color.rgb2lab(np.array([[[0.2, 0.5, 0.4], [0.3, 0.5, 0.4]]]))
-    expected = np.sqrt(((lab[0, 0] - lab[0, 1]) ** 2).sum() + 1)
-    _, _, distances = quickshift(np.array([[[0.2, 0.5, 0.4], [0.3, 0.5, 0.4]]]), return_tree=True)
-    np.testing.assert_allclose(distances[0, 1], expected, rtol=1e-3)
-
-
-@both
-def test_a_link_as_long_as_max_dist_stays(quickshift):
-    image = np.zeros((1, 2))
-    assert quickshift(image, max_dist=1.0).tolist() == [[0, 0]]
-    assert quickshift(image, max_dist=np.nextafter(np.float32(1), 0)).tolist() == [[0, 1]]
-
-
-@both
-def test_two_halves_are_two_segments(quickshift):
-    image = np.zeros((20, 30), np.uint8)
-    image[:, 17:] = 255
-    np.testing.assert_array_equal(quickshift(image, start_label=3), np.tile(3 + (np.arange(30) >= 17), (20, 1)))
-
-
-@both
-def test_segments_are_numbered_by_their_first_pixels(quickshift):
-    labels = quickshift(samples.image("photo", (40, 50)), kernel_size=2, max_dist=4)
-    _, first = np.unique(labels, return_index=True)
-    assert labels.max() > 20
-    assert len(first) == labels.max() + 1
-    assert (np.diff(first) > 0).all()
-
-
-@both
-def test_mirrored_images_have_mirrored_segments(quickshift):
-    """Densities do not depend on the order of their sums; of noise neither they nor distances are equal."""
-    image = samples.image("noise", (30, 35), 3, "float32")
-    _, parents, distances = quickshift(image, 0.1, 2.0, return_tree=True)
-    index = np.arange(30 * 35).reshape(30, 35)
-    for turn in (lambda x: x[::-1], lambda x: x[:, ::-1], lambda x: x[::-1, ::-1]):
-        _, mirrored, same_distances = quickshift(turn(image), 0.1, 2.0, return_tree=True)
-        np.testing.assert_array_equal(turn(index).ravel()[turn(mirrored)], parents)
-        np.testing.assert_array_equal(turn(same_distances), distances)
-
-
-@both
-def test_nan_and_infinity_are_errors(quickshift):
-    for dtype in ("float16", "float32", "float64"):
-        for value in (np.nan, np.inf, -np.inf):
-            image = samples.image("photo", (20, 30), 3, dtype)
-            image[11, 13, 1] = value
-            with pytest.raises(ValueError, match="quickshift: image must be finite"):
-                quickshift(image)
-
-
-def test_statistics_come_last():
-    image = samples.image("photo", (40, 50))
-    labels, stats = pyseg.quickshift(image, kernel_size=2, return_stats=True, start_label=1)
-    assert stats.n == labels.max()
-    np.testing.assert_array_equal(stats.area, np.bincount(labels.ravel())[1:])
-    results = pyseg.quickshift(image, kernel_size=2, return_stats=True, return_tree=True, start_label=1)
-    np.testing.assert_array_equal(results[0], labels)
-    assert results[1].shape == results[2].shape == labels.shape
-    np.testing.assert_array_equal(results[3].mean_lab, stats.mean_lab)
 
 
 def test_signature_is_the_references():
