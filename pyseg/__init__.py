@@ -18,6 +18,7 @@ from pyseg.errors import ImageReadError
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.permutohedral import PermutohedralLattice
+from pyseg.ops.quickshift import quickshift
 from pyseg.ops.slic import slic
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 
@@ -40,6 +41,7 @@ __all__ = [
     "metrics",
     "nn",
     "ops",
+    "quickshift",
     "reference",
     "set_num_threads",
     "slic",

@@ -11,6 +11,19 @@ def widest_isa() -> str: ...
 def set_isa(name: str) -> None: ...
 def set_num_threads(threads: int) -> None: ...
 def get_num_threads() -> int: ...
+def quickshift(
+    image: NDArray[Any],
+    axes: Sequence[int],
+    ratio: float,
+    kernel_size: float,
+    max_dist: float,
+    sigma: float,
+    to_lab: bool,
+    start_label: int,
+    noise: NDArray[np.float64] | None,
+    tree: bool,
+    exact: bool,
+) -> tuple[NDArray[np.int32], int, NDArray[np.int64], NDArray[Any]]: ...
 def slic(
     image: NDArray[Any],
     axes: Sequence[int],

@@ -12,6 +12,7 @@ namespace py = pybind11;
   }
 PYSEG_BIND(dense_crf)
 PYSEG_BIND(permutohedral)
+PYSEG_BIND(quickshift)
 PYSEG_BIND(slic)
 PYSEG_BIND(superpixel_stats)
 #undef PYSEG_BIND
@@ -38,6 +39,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   m.def("get_num_threads", &pyseg::pool_threads);
   pyseg::dense_crf::bind(m);
   pyseg::permutohedral::bind(m);
+  pyseg::quickshift::bind(m);
   pyseg::slic::bind(m);
   pyseg::superpixel_stats::bind(m);
 }

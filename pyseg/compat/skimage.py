@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyseg._check import integer, real
+from pyseg.compat._floats import as_float
+from pyseg.compat._quickshift import quickshift
 from pyseg.ops.slic import slic as _slic
 
-__all__ = ["slic"]
+__all__ = ["quickshift", "slic"]
 
 _TABLE_BITS = 16  # integers of up to these are rescaled through a table
 
@@ -142,32 +144,20 @@ def _channels_last(image: NDArray[Any], channel_axis: int) -> NDArray[Any]:
     return np.moveaxis(image, integer("slic", "channel_axis", channel_axis, -image.ndim, image.ndim - 1), -1)
 
 
-def _as_float(values: NDArray[Any]) -> NDArray[Any]:
-    """scikit-image's ``img_as_float``, in float32 or float64: unsigned integers to [0, 1], signed ones to [-1, 1]."""
-    kind, bits = values.dtype.kind, 8 * values.dtype.itemsize
-    if kind == "f":
-        return values.astype(np.float32 if bits <= 32 else np.float64)
-    if kind == "b":
-        return values.astype(np.float64)
-    scaled: NDArray[Any] = np.multiply(values, 1.0 / np.iinfo(values.dtype).max, dtype=np.float64)
-    np.maximum(scaled, -1.0, out=scaled)
-    return scaled
-
-
 def _rescale(image: NDArray[Any], inside: NDArray[np.bool_] | None) -> NDArray[Any]:
     """A copy in float32 or float64, with the least value inside the mask at 0 and the largest at 1."""
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     seen = image if inside is None else image[inside]
     if seen.size == 0:
         raise ValueError("slic: mask must have at least one pixel, got none")
-    low, high = _as_float(np.array([seen.min(), seen.max()]))
+    low, high = as_float(np.array([seen.min(), seen.max()]))
     if np.isnan(low):
         raise ValueError("unmasked NaN values in image are not supported")
     if np.isinf(low) or np.isinf(high):
         raise ValueError("unmasked infinite values in image are not supported")
 
     def rescaled(values: NDArray[Any]) -> NDArray[Any]:
-        values = _as_float(values)
+        values = as_float(values)
         with np.errstate(over="ignore", invalid="ignore"):  # what lies outside the mask
             values -= low
             if high != low:

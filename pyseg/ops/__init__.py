@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.permutohedral import PermutohedralLattice
+from pyseg.ops.quickshift import quickshift
 from pyseg.ops.slic import slic, slic_batch
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 
@@ -15,6 +16,7 @@ __all__ = [
     "PermutohedralLattice",
     "SuperpixelStats",
     "dense_crf",
+    "quickshift",
     "slic",
     "slic_batch",
     "superpixel_stats",

@@ -6,6 +6,27 @@ import torch
 from torch import Tensor
 
 
+@torch.library.register_fake("pyseg::quickshift")  # type: ignore[untyped-decorator]
+def _quickshift(
+    image: Tensor,
+    ratio: float,
+    kernel_size: float,
+    max_dist: float,
+    sigma: float,
+    to_lab: bool,
+    start_label: int,
+    noise: Tensor | None,
+    tree: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if image.dim() != 4:
+        raise ValueError(f"quickshift: image must have 4 dimensions, got {image.dim()}")
+    batch, _, height, width = image.shape
+    shape = [batch, height, width] if tree else [batch, 0, 0]
+    labels = image.new_empty([batch, height, width], dtype=torch.int32)
+    count = image.new_empty([batch], dtype=torch.int64)
+    return labels, count, image.new_empty(shape, dtype=torch.int64), image.new_empty(shape, dtype=torch.float32)
+
+
 @torch.library.register_fake("pyseg::slic")  # type: ignore[untyped-decorator]
 def _slic(
     image: Tensor,

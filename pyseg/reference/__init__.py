@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pyseg.reference.dense_crf import dense_crf
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
+from pyseg.reference.quickshift import quickshift
 from pyseg.reference.slic import slic
 from pyseg.reference.superpixel_stats import superpixel_stats
 
-__all__ = ["BruteForce", "PermutohedralLattice", "dense_crf", "slic", "superpixel_stats"]
+__all__ = [
+    "BruteForce",
+    "PermutohedralLattice",
+    "dense_crf",
+    "quickshift",
+    "slic",
+    "superpixel_stats",
+]
