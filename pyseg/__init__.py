@@ -17,6 +17,7 @@ from pyseg._runtime import __version__, get_num_threads, info, set_num_threads
 from pyseg.errors import ImageReadError
 from pyseg.ops.slic import slic
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
+from pyseg.ops.turbopixels import turbopixels
 
 if TYPE_CHECKING:
     from pyseg import compat, images, ops, reference
@@ -34,6 +35,7 @@ __all__ = [
     "set_num_threads",
     "slic",
     "superpixel_stats",
+    "turbopixels",
 ]
 
 

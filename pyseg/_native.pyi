@@ -31,3 +31,16 @@ def slic(
 def superpixel_stats(
     labels: NDArray[np.int32], image: NDArray[Any], axes: Sequence[int], n: int, start_label: int, lab: bool
 ) -> dict[str, NDArray[Any]]: ...
+def turbopixels(
+    image: NDArray[Any],
+    axes: Sequence[int],
+    n_segments: int,
+    alpha: float,
+    beta: float,
+    nu: float,
+    gamma: float,
+    sigma: float,
+    max_iter: int,
+    enforce_connectivity: bool,
+    start_label: int,
+) -> tuple[NDArray[np.int32], int]: ...

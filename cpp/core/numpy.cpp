@@ -12,6 +12,7 @@ namespace py = pybind11;
   }
 PYSEG_BIND(slic)
 PYSEG_BIND(superpixel_stats)
+PYSEG_BIND(turbopixels)
 #undef PYSEG_BIND
 
 PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
@@ -36,4 +37,5 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   m.def("get_num_threads", &pyseg::pool_threads);
   pyseg::slic::bind(m);
   pyseg::superpixel_stats::bind(m);
+  pyseg::turbopixels::bind(m);
 }

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from pyseg.reference.slic import slic
 from pyseg.reference.superpixel_stats import superpixel_stats
+from pyseg.reference.turbopixels import turbopixels
 
-__all__ = ["slic", "superpixel_stats"]
+__all__ = ["slic", "superpixel_stats", "turbopixels"]
