@@ -152,7 +152,7 @@ void Affinity::compute(double sigma, double gamma, double nu, const Executor& ex
   blur(std::min(sigma / static_cast<double>(step), 8.0), exec);
 
   const auto scale = static_cast<float>(std::sqrt(std::numbers::pi / 2) * sigma);
-  const float floor = std::max(static_cast<float>(gamma), 1e-30f);
+  const auto floor = static_cast<float>(std::clamp(gamma, 1e-30, 1e30));
   const auto inverse_nu = static_cast<float>(std::min(1.0 / nu, 1e30));
   std::vector<Between> columns;
   for (std::int64_t x = 0; x < width_; ++x) columns.push_back(between(x, step, cells_x_));

@@ -9,10 +9,11 @@
 namespace pyseg::turbopixels {
 namespace {
 
-constexpr std::int64_t kEvery = 4;  // steps from one skeleton to the next
+constexpr std::int64_t kEvery = 6;  // steps from one skeleton to the next
 constexpr double kGrowth = 1e-4;    // of all pixels, a step: less is the end
 constexpr std::int64_t kRun = 32;   // groups that thinning takes at a time
 constexpr std::int64_t kHalo = 4 * kShells;
+constexpr std::int64_t kLeastBand = 16;  // rows that are worth a thread
 
 }  // namespace
 
@@ -23,9 +24,10 @@ void Flow::start(std::int64_t height, std::int64_t width, const std::vector<Seed
   words_ = (groups(width) + 63) / 64;
   psi_.take(height, width);
   moved_.take(height, width);
+  settled_.take(height, width);
   std::fill_n(still_.take(height * groups_), height * groups_, std::uint16_t{0});
   std::fill_n(seeded_.take(height * groups_), height * groups_, std::uint16_t{0});
-  for (Marks* marks : {&psi_marks_, &moved_marks_})
+  for (Marks* marks : {&psi_marks_, &moved_marks_, &settled_marks_})
     for (auto* bits : {&marks->any, &marks->first, &marks->last})
       std::fill_n(bits->take(height * words_), height * words_, ~std::uint64_t{0});
   std::int32_t* owners = owners_.take((height + 2) * (width + 2));
@@ -49,7 +51,7 @@ void Flow::start(std::int64_t height, std::int64_t width, const std::vector<Seed
   }
   for (std::int64_t y = 0; y < height; ++y) {
     close_row(psi_.row(y), width);
-    std::copy_n(psi_.row(y) - 1, width + 1 + kGroup, moved_.row(y) - 1);
+    for (const Plane* plane : {&moved_, &settled_}) std::copy_n(psi_.row(y) - 1, width + 1 + kGroup, plane->row(y) - 1);
   }
 }
 
@@ -97,12 +99,23 @@ bool Flow::around(const Marks& marks, std::int64_t y, const std::uint64_t* more,
 }
 
 void Flow::advance(const Plane& phi, float alpha, float beta, const Executor& exec) {
-  exec.run(height_, 16, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t y = begin; y < end; ++y) move_row(y, phi, alpha, beta);
+  const std::int64_t bands = std::clamp<std::int64_t>(height_ / kLeastBand, 1, exec.threads());
+  const auto edge = [&](std::int64_t i) { return height_ * i / bands; };
+  exec.each(bands, [&](std::int64_t i) {
+    const std::int64_t begin = edge(i), end = edge(i + 1);
+    // The rows of which all is known here.
+    const std::int64_t top = i == 0 ? 0 : begin + 1, bottom = i + 1 == bands ? end : end - 1;
+    const std::int64_t top2 = i == 0 ? 0 : begin + 2, bottom2 = i + 1 == bands ? end : end - 2;
+    for (std::int64_t y = begin; y < end + 2; ++y) {
+      if (y < end) move_row(y, phi, alpha, beta);
+      if (y - 1 >= top && y - 1 < bottom) carry_row(y - 1, true);
+      if (y - 2 >= top2 && y - 2 < bottom2) carry_row(y - 2, false);
+    }
   });
-  exec.run(height_, 16, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t y = begin; y < end; ++y) carry_row(y);
-  });
+  for (std::int64_t i = 1; i < bands; ++i) {
+    for (std::int64_t y = edge(i) - 1; y < edge(i) + 1; ++y) carry_row(y, true);
+    for (std::int64_t y = edge(i) - 2; y < edge(i) + 2; ++y) carry_row(y, false);
+  }
 }
 
 void Flow::move_row(std::int64_t y, const Plane& phi, float alpha, float beta) {
@@ -120,16 +133,17 @@ void Flow::move_row(std::int64_t y, const Plane& phi, float alpha, float beta) {
   take(y, taken);
 }
 
-void Flow::carry_row(std::int64_t y) {
+void Flow::carry_row(std::int64_t y, bool settle) {
   static thread_local Scratch<std::uint64_t> words;
-  const Changes mine = changes(psi_marks_, y);
+  const Plane &from = settle ? moved_ : settled_, &to = settle ? settled_ : psi_;
+  const Changes mine = changes(settle ? settled_marks_ : psi_marks_, y);
   std::uint64_t* which = words.take(words_);
-  const bool any = around(moved_marks_, y, mine.any, which);
+  const bool any = around(settle ? moved_marks_ : settled_marks_, y, changes(psi_marks_, y).any, which);
   for (std::uint64_t* marks : {mine.any, mine.first, mine.last}) std::fill_n(marks, words_, 0);
   if (!any) return;
-  front_kernels().carry({moved_.row(y - 1), moved_.row(y), moved_.row(y + 1)}, which, words_, width_, psi_.row(y),
-                        mine);
-  close_row(psi_.row(y), width_);
+  front_kernels().carry({from.row(y - 1), from.row(y), from.row(y + 1)}, psi_.row(y), which, words_, width_, settle,
+                        to.row(y), mine);
+  close_row(to.row(y), width_);
 }
 
 // Owners of the pixels that the front takes in: that of the neighbour of least psi.

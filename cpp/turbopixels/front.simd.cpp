@@ -8,7 +8,7 @@ namespace {
 constexpr float kOnFront = 0.5f;        // |psi| of the pixels that the front runs through
 constexpr float kOffFront = 1 / 64.0f;  // carried pixels come no nearer: only velocity takes a pixel over the front
 constexpr float kSlowest = 1 / 128.0f;  // velocities below are none
-constexpr float kStep = 0.75f;          // of time
+constexpr float kStep = 0.5f;           // of time
 constexpr int kVectors = kGroup / kLanes;
 
 // S_I.
@@ -32,36 +32,35 @@ inline Floats upwind(const Rows& psi, std::int64_t x, Floats here, Floats speed)
   return root((rise(psi.at + x - 1) + rise(psi.at + x + 1)) + (rise(psi.above + x) + rise(psi.below + x)));
 }
 
-// The neighbours of a pixel, positive on its own side of the front: the lesser ones in x and y.
-struct Nearer {
-  Floats across, down;
-};
-inline Nearer nearer(const Rows& r, std::int64_t x, Ints side) {
-  return {least(turned(load(r.at + x - 1), side), turned(load(r.at + x + 1), side)),
-          least(turned(load(r.above + x), side), turned(load(r.below + x), side))};
-}
-
-// Where |grad psi| = 1 puts a pixel beside its neighbours; on its own side of the front.
-inline Floats carried(Nearer n) {
-  const Floats apart = least(magnitude(n.across - n.down), splat(1.0f));
-  return clip(least(n.across, n.down) + 0.5f * (apart + root(2.0f - apart * apart)), kOffFront, kBand);
-}
-
-// One vector of a row with the front moved, where S_B = 1; `over`: what it takes in.
+// One vector of a row with the front moved, where S_B = 1; `over`: what it takes in. It takes in no pixel without an
+// assigned neighbour.
 inline Floats moved_at(const Rows& psi, const Rows& phi, std::int64_t x, Floats here, Mask front, float alpha,
                        float beta, unsigned& over) {
   const Floats speed = velocity(psi, phi, x, alpha, beta);
-  const Mask inside = less(here, Floats{});
-  const Ints side = signs(inside);
-  const Nearer n = nearer(psi, x, side);
-  const Floats nearest = least(n.across, n.down), limit = most(magnitude(here), carried(n));
-  Floats there = turned(here - (kStep * speed) * upwind(psi, x, here, speed), side);
-  there = select(less(nearest, splat(-kOnFront)), there, least(there, limit));
-  const Mask crosses = both(both(front, inverse(inside)), less(there, Floats{}));
-  const Mask accompanied = less(nearest, Floats{});
-  there = select(both(crosses, inverse(accompanied)), splat(kOffFront), there);
+  const Floats there = here - (kStep * speed) * upwind(psi, x, here, speed);
+  const Floats beside =
+      least(least(load(psi.above + x), load(psi.below + x)), least(load(psi.at + x - 1), load(psi.at + x + 1)));
+  const Mask crosses = both(both(front, no_more(Floats{}, here)), less(there, Floats{}));
+  const Mask accompanied = less(beside, Floats{});
   over = lanes(both(crosses, accompanied));
-  return select(front, turned(there, side), here);
+  return select(front, select(both(crosses, inverse(accompanied)), splat(kOffFront), there), here);
+}
+
+// Where |grad psi| = 1 puts a pixel beside its neighbours, on its own side of the front. Front pixels keep their place,
+// unless (`settle`) the front left them behind: then they go no farther away than this either, but where a neighbour
+// across the front waits to be carried. Else those beside a front that stands still would go to and fro for ever.
+template <bool settle>
+inline Floats carried_at(const Rows& moved, std::int64_t x, Floats psi) {
+  const Ints side = signs(less(psi, Floats{}));
+  const auto at = [&](const float* p) { return turned(load(p), side); };  // positive on the pixel's own side
+  const Floats across = least(at(moved.at + x - 1), at(moved.at + x + 1));
+  const Floats down = least(at(moved.above + x), at(moved.below + x));
+  const Floats nearest = least(across, down), apart = least(magnitude(across - down), splat(1.0f));
+  const Floats distance = clip(nearest + 0.5f * (apart + root(2.0f - apart * apart)), kOffFront, kBand);
+  const Floats here = magnitude(psi);
+  Floats front = at(moved.at + x);
+  if (settle) front = select(less(nearest, splat(-kOnFront)), front, least(front, most(here, distance)));
+  return turned(select(no_more(here, splat(kOnFront)), front, distance), side);
 }
 
 // Calls visit(group) for every bit.
@@ -100,26 +99,31 @@ void move(const Lines& psi_lines, const Lines& phi_lines, const std::uint16_t* s
   });
 }
 
-void carry(const Lines& lines, const std::uint64_t* which, std::int64_t words, std::int64_t width, float* psi,
-           const Changes& changes) {
-  const Rows moved{lines.above, lines.at, lines.below};
+template <bool settle>
+void carry_groups(const Rows& moved, const float* psi, const std::uint64_t* which, std::int64_t words,
+                  std::int64_t width, float* out, const Changes& changes) {
   each_group(which, words, [&](std::int64_t g) {
     unsigned different = 0;
     for (int v = 0; v < kVectors; ++v) {
       const std::int64_t x = g * kGroup + v * kLanes;
-      const Floats before = load(psi + x);
-      const Ints side = signs(less(before, Floats{}));
-      const Floats far = turned(carried(nearer(moved, x, side)), side);
-      Floats after = select(no_more(magnitude(before), splat(kOnFront)), load(moved.at + x), far);
+      const Floats before = load(out + x);
+      Floats after = carried_at<settle>(moved, x, load(psi + x));
       if (x + kLanes > width) {
         const std::int64_t inside = width > x ? width - x : 0;
         after = select(of_lanes((1u << inside) - 1), after, before);
       }
       different |= lanes(differ(after, before)) << (v * kLanes);
-      store(psi + x, after);
+      store(out + x, after);
     }
     mark(changes, g, different);
   });
+}
+
+void carry(const Lines& lines, const float* psi, const std::uint64_t* which, std::int64_t words, std::int64_t width,
+           bool settle, float* out, const Changes& changes) {
+  const Rows moved{lines.above, lines.at, lines.below};
+  settle ? carry_groups<true>(moved, psi, which, words, width, out, changes)
+         : carry_groups<false>(moved, psi, which, words, width, out, changes);
 }
 
 std::int64_t shells(const float* psi, std::int64_t width, std::uint16_t* unassigned, std::uint16_t* near,

@@ -38,43 +38,40 @@ void Regions::colors(const Affinity& image, const Flow& flow, std::int64_t heigh
   });
 }
 
-// The neighbouring region of the nearest colour, -1 where there is none.
-std::int32_t Regions::nearest(const Affinity& image, const Flow& flow, std::int64_t y, std::int64_t x) const {
-  std::int32_t owner = -1;
-  float least = __builtin_inff();
-  for (const auto& [dy, dx] : kSides) {
-    const std::int32_t given = flow.owners(y + dy)[x + dx];
-    if (given < 0 || given == owner) continue;
-    float distance = 0;
-    for (std::int64_t c = 0; c < image.channels(); ++c)
-      distance += std::abs(colors_[static_cast<std::size_t>(given * image.channels() + c)] - image.channel(c, y)[x]);
-    if (!(distance < least)) continue;
-    least = distance;
-    owner = given;
-  }
-  return owner;
+// Returns the level.
+int Regions::offer(const Affinity& image, std::int64_t y, std::int64_t x, std::int32_t region) {
+  const std::int64_t channels = image.channels();
+  const float* color = colors_.data() + region * channels;
+  float distance = 0;
+  for (std::int64_t c = 0; c < channels; ++c) distance += std::abs(color[c] - image.channel(c, y)[x]);
+  const int level = static_cast<int>(std::min(distance * (0.25f / static_cast<float>(channels)), kLevels - 1.0f));
+  queue_[static_cast<std::size_t>(level)].push_back(
+      {static_cast<std::int32_t>(y), static_cast<std::int32_t>(x), region});
+  return level;
 }
 
-// In turns: all pixels that touch a region at the beginning of a turn, then those that touch these, ...
 void Regions::assign_rest(const Affinity& image, const Flow& flow, std::int64_t height, std::int64_t width) {
-  edge_.clear();
+  std::array<std::size_t, kLevels> taken{};
+  for (auto& level : queue_) level.clear();
   for (std::int64_t y = 0; y < height; ++y)
-    for (std::int64_t x = 0; x < width; ++x)
-      if (flow.owners(y)[x] == -1)
-        if (const std::int32_t owner = nearest(image, flow, y, x); owner >= 0)
-          edge_.push_back({static_cast<std::int32_t>(y), static_cast<std::int32_t>(x), owner});
-  while (!edge_.empty()) {
-    for (const Pixel& p : edge_) flow.owners(p.y)[p.x] = p.owner;
-    next_.clear();
-    for (const Pixel& p : edge_)
-      for (const auto& [dy, dx] : kSides) {
-        std::int32_t& owner = flow.owners(p.y + dy)[p.x + dx];
-        if (owner != -1) continue;
-        owner = -3;  // once
-        next_.push_back({static_cast<std::int32_t>(p.y + dy), static_cast<std::int32_t>(p.x + dx), -1});
-      }
-    for (Pixel& p : next_) p.owner = nearest(image, flow, p.y, p.x);
-    swap(edge_, next_);
+    for (std::int64_t x = 0; x < width; ++x) {
+      if (flow.owners(y)[x] != -1) continue;
+      for (const auto& [dy, dx] : kSides)
+        if (const std::int32_t region = flow.owners(y + dy)[x + dx]; region >= 0) offer(image, y, x, region);
+    }
+  for (int level = 0; level < kLevels;) {
+    const auto i = static_cast<std::size_t>(level);
+    if (taken[i] == queue_[i].size()) {
+      ++level;
+      continue;
+    }
+    const Offer best = queue_[i][taken[i]++];
+    std::int32_t& owner = flow.owners(best.y)[best.x];
+    if (owner != -1) continue;
+    owner = best.region;
+    for (const auto& [dy, dx] : kSides)
+      if (flow.owners(best.y + dy)[best.x + dx] == -1)
+        level = std::min(level, offer(image, best.y + dy, best.x + dx, best.region));
   }
 }
 

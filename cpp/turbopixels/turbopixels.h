@@ -5,18 +5,17 @@
 //     S_I = (1 - alpha kappa) phi - beta N . grad phi,
 //     phi = exp(-E / nu),    E = |grad I| / (G_sigma * |grad I| + gamma),
 // and S_B is 0 on the skeleton of the unassigned pixels, so that fronts stop where they would meet. What is left joins
-// the region nearest in colour. pyseg/reference/turbopixels.py is the definition in full; equal bit for bit.
+// by seeded region growing. pyseg/reference/turbopixels.py is the definition in full; equal bit for bit.
 //
 // What the paper leaves open, and how it is settled:
-//  * Constants, smoothing (curvature motion), the scale of G_sigma, the time between two skeletons, the end (growth of
-//    less than 10^-4 a step) and the clamping of kappa and S_I to [-1, 1] are the published code's. A step is 0.75
-//    instead of 0.5: the same quality, in fewer. The doublet term is the paper's, whole; the published code has only
-//    the part that slows a front down.
+//  * Constants, smoothing (curvature motion), the scale of G_sigma, the time step, a skeleton every six steps, the end
+//    (growth of less than 10^-4 a step) and the clamping of kappa and S_I to [-1, 1] are the published code's. The
+//    doublet term is the paper's, whole; the published code has only the part that slows a front down.
 //  * |grad I| of several channels: the root of the mean of squares. The published code takes the grey image's.
 //  * Narrow band and extension of speed: a sparse field (Whitaker 1998). Pixels that the front runs through (|psi| <=
 //    1/2) are evolved with the velocity of their own place; every other one within 4 pixels is put where |grad psi| = 1
 //    makes it lie beside its neighbours, and so moves with the front nearest to it. No fast marching, no heap: a step
-//    is two sweeps of 3x3 stencils, in any order of pixels.
+//    is three sweeps of 3x3 stencils, in any order of pixels.
 //  * Homotopic thinning in shells of half a pixel and four subfields: the simple points of a subfield go at once. It
 //    takes 45 logic operations for 64 to 512 pixels, and no queue.
 //  * Regions are recorded as they grow: a pixel gets the label of the neighbour that its front came from.
@@ -24,9 +23,9 @@
 // Layout: planes of float32 rows (plane.h) with room for the neighbours' columns; skeletons as one bit a pixel. A step
 // looks only at pixels whose surroundings changed in the step before.
 //
-// What bounds it: the moving fronts. Some 130 vector operations for each vector of pixels that has one in it, three
-// square roots and a division among them, in a chain; at 256 pixels a superpixel every second vector has one, and 75
-// steps are taken. Half of the time is spent so, an eighth on carrying the band along. Flow and image: flow.h,
+// What bounds it: the moving fronts. Some 110 vector operations for each vector of pixels that has one in it, two
+// square roots and a division among them, in a chain; at 256 pixels a superpixel every second vector has one, and a
+// hundred steps are taken. That is a third of the time; carrying the band along is another. Flow and image: flow.h,
 // affinity.h.
 #pragma once
 

@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 BAND = 4  # pixels: half of the narrow band; psi ends there
-STEP = f32(0.75)  # of time
+STEP = f32(0.5)  # of time
 _ON_FRONT = f32(0.5)  # |psi| of the pixels that the front runs through
 _OFF_FRONT = f32(1 / 64)  # what is carried does not come nearer than this: only velocity takes a pixel over the front
 _SLOWEST = f32(1 / 128)  # velocities below this are none: half a pixel would take more than 128 iterations
@@ -60,42 +60,41 @@ def _upwind(psi: Floats, speed: Floats) -> Floats:
     return steepness
 
 
-def _carried(psi: Floats, moved: Floats) -> Floats:
-    """Where |grad psi| = 1 puts a pixel beside its neighbours, of the nearer one in x and in y; on its own side."""
+def _carry(psi: Floats, moved: Floats, settle: bool) -> Floats:
+    """Where |grad psi| = 1 puts a pixel beside its neighbours, of the nearer one in x and in y; on its own side.
+
+    A front pixel keeps its place, unless (``settle``) the front left it behind: then it goes no farther away than this
+    either. But where a neighbour across the front is itself off the front and waits to be carried, it goes ahead.
+    """
     side = np.where(psi < 0, -_ONE, _ONE)
     x = np.minimum(side * beside(moved, 0, -1), side * beside(moved, 0, 1))
     y = np.minimum(side * beside(moved, -1, 0), side * beside(moved, 1, 0))
     apart = np.minimum(abs(x - y), _ONE)
     distance = np.minimum(x, y) + f32(0.5) * (apart + np.sqrt(_TWO - apart * apart))
-    carried: Floats = side * np.clip(distance, _OFF_FRONT, f32(BAND))
+    distance = np.clip(distance, _OFF_FRONT, f32(BAND))
+    place = side * moved
+    if settle:
+        limited = np.minimum(place, np.maximum(abs(psi), distance))
+        place = np.where(np.minimum(x, y) < -_ON_FRONT, place, limited)
+    carried: Floats = side * np.where(abs(psi) <= _ON_FRONT, place, distance)
     return carried
 
 
 def evolve(psi: Floats, owner: Ints, speed: Floats) -> tuple[Floats, Ints]:
-    """One step: psi - STEP speed |grad psi| on the front; the rest of the band is carried along.
-
-    A pixel that the front leaves behind goes no farther from it than its neighbours are, unless one of those across the
-    front is itself off the front and waits to be carried.
+    """One step: psi - STEP speed |grad psi| on the front; the rest of the band is carried along, in two rounds.
 
     A pixel that the front takes in belongs to the region of its assigned neighbour of least psi (above, left, right,
     below where equal); without one it stays outside.
     """
     front = abs(psi) <= _ON_FRONT
+    moved = np.where(front, psi - (STEP * speed) * _upwind(psi, speed), psi)
+    taken = front & (psi >= 0) & (moved < 0)
     around = [beside(psi, dy, dx) for dy, dx in _SIDES]
     least = np.minimum(np.minimum(around[0], around[3]), np.minimum(around[1], around[2]))
-    greatest = np.maximum(np.maximum(around[0], around[3]), np.maximum(around[1], around[2]))
-    side = np.where(psi < 0, -_ONE, _ONE)
-
-    moved = psi - (STEP * speed) * _upwind(psi, speed)
-    leads = np.where(psi < 0, -greatest, least) < -_ON_FRONT
-    limit = np.maximum(abs(psi), side * _carried(psi, psi))
-    moved = np.where(front, np.where(leads, moved, side * np.minimum(side * moved, limit)), psi)
-
-    taken = front & (psi >= 0) & (moved < 0)
     moved = np.where(taken & (least >= 0), _OFF_FRONT, moved)
     givers = [beside(owner, dy, dx) for dy, dx in _SIDES]
     owner = np.where(taken & (least < 0), np.select([a == least for a in around], givers), owner)
-    return np.where(front, moved, _carried(psi, moved)), owner
+    return _carry(psi, _carry(psi, moved, True), False), owner
 
 
 def skeleton(psi: Floats) -> Bools:

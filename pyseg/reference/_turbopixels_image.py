@@ -121,7 +121,7 @@ def local_mean(a: Floats, sigma: float) -> Floats:
 
 
 def decay(x: Floats) -> Floats:
-    """e^-x of x >= 0 to 3e-7 of itself, in a fixed order of operations; never below 2^-126."""
+    """e^-x of x >= 0 to 4e-6 of itself, in a fixed order of operations; never below 2^-126."""
     t = np.minimum(x * _LOG2_E, f32(126))
     whole = t.astype(np.int32)
     t = t - whole.astype(f32)
@@ -139,5 +139,5 @@ def affinity(planes: Floats, sigma: float, gamma: float, nu: float) -> Floats:
     """
     magnitude = gradient(planes)
     scale = f32(math.sqrt(math.pi / 2) * sigma)
-    energy = magnitude / (scale * local_mean(magnitude, sigma) + max(f32(gamma), f32(1e-30)))
+    energy = magnitude / (scale * local_mean(magnitude, sigma) + f32(min(max(gamma, 1e-30), 1e30)))
     return decay(energy * f32(min(1.0 / nu, 1e30)))
