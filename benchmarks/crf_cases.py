@@ -39,8 +39,8 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 
 def energies(image: NDArray[np.uint8], classes: int, seed: int = 0) -> NDArray[np.float32]:
-    """[K, H, W]: smooth blobs, the distance to a colour of each class, and noise: everywhere as undecided as a network's
-    scores are at borders."""
+    """[K, H, W]: smooth blobs, the distance to a colour of each class, and noise: as undecided everywhere as a
+    network's scores are at borders."""
     rng = np.random.default_rng(seed)
     height, width = image.shape[:2]
     step = 24

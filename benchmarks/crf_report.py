@@ -23,15 +23,15 @@ def markdown(document: dict[str, Any]) -> str:
     rows = speed_rows(document)
     parts = [
         "# dense_crf",
-        "Milliseconds from an image and its energies to probabilities: both lattices, normalisation, 10 iterations; how "
-        "many times that is in pydensecrf's time (it has one thread); and the difference from its result.",
+        "Milliseconds from an image and its energies to probabilities: both lattices, normalisation, 10 iterations; "
+        "how many times that is in pydensecrf's time (it has one thread); and the difference from its result.",
         _table(rows),
     ]
     if document.get("accuracy"):
         parts += [
             "## Against the exact Gaussian",
-            "Relative RMS error of one filter on 64 x 64 pixels against sums over all pairs in float64. The lattice is the "
-            "same in both libraries; unnormalised, its mass is off by 12 % in 2-D and by 45 % in 5-D.",
+            "Relative RMS error of one filter on 64 x 64 pixels against sums over all pairs in float64. The lattice "
+            "is the same in both libraries; unnormalised, its mass is off by 12 % in 2-D and by 45 % in 5-D.",
             _accuracy(document["accuracy"]),
         ]
     if sizes := document.get("memory"):
@@ -77,8 +77,8 @@ def _notes(document: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     notes = [
         "Interleaved in one process. 1 thread: CPU time of the process, medians, ratio = median over rounds; 2 threads: "
         "wall clock, minima, ratio of minima. Photographs in rotation, fresh results.",
-        "The lattice of positions depends on the image's size alone and is kept from call to call; 'spatial lattice anew' "
-        "builds it in every call.",
+        "The lattice of positions depends on the image's size alone and is kept from call to call; 'spatial lattice "
+        "anew' builds it in every call.",
         "pydensecrf is PyPI's pydensecrf2, the same source. MONAI's filter needs an extension that its wheel has not.",
         *absent,
         *busy(rows),

@@ -21,6 +21,7 @@ from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
 from pyseg.ops.slic import slic
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
+from pyseg.ops.turbopixels import turbopixels
 
 if TYPE_CHECKING:
     from pyseg import compat, images, metrics, nn, ops, reference
@@ -46,6 +47,7 @@ __all__ = [
     "set_num_threads",
     "slic",
     "superpixel_stats",
+    "turbopixels",
 ]
 
 

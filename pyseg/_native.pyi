@@ -98,3 +98,16 @@ class CrfPlan:
 
 def crf_class_ratios(unary: NDArray[np.float32], kind: int) -> list[float]: ...
 def crf_forget_positions() -> None: ...
+def turbopixels(
+    image: NDArray[Any],
+    axes: Sequence[int],
+    n_segments: int,
+    alpha: float,
+    beta: float,
+    nu: float,
+    gamma: float,
+    sigma: float,
+    max_iter: int,
+    enforce_connectivity: bool,
+    start_label: int,
+) -> tuple[NDArray[np.int32], int]: ...

@@ -1,6 +1,6 @@
 """dense_crf beside pydensecrf. Every (case, threads) is one group, timed in turn in this process, reported row by row.
 
-Chosen by variables: PYSEG_BENCH_CASES (names of CASES), PYSEG_BENCH_THREADS (``1,2``), PYSEG_BENCH_TIME (0.1 is a look).
+Chosen by variables: PYSEG_BENCH_CASES (names of CASES), PYSEG_BENCH_THREADS (``1,2``), PYSEG_BENCH_TIME (0.1: a look).
 What is timed is everything from image and energies to probabilities: lattices, normalisation, ten iterations.
 pydensecrf has one thread; beside 2 of ours it is timed by the wall clock too.
 """

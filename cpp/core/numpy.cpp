@@ -15,6 +15,7 @@ PYSEG_BIND(permutohedral)
 PYSEG_BIND(quickshift)
 PYSEG_BIND(slic)
 PYSEG_BIND(superpixel_stats)
+PYSEG_BIND(turbopixels)
 #undef PYSEG_BIND
 
 PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
@@ -42,4 +43,5 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   pyseg::quickshift::bind(m);
   pyseg::slic::bind(m);
   pyseg::superpixel_stats::bind(m);
+  pyseg::turbopixels::bind(m);
 }

@@ -8,6 +8,7 @@ from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
 from pyseg.ops.slic import slic, slic_batch
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
+from pyseg.ops.turbopixels import turbopixels
 
 __all__ = [
     "Bilateral",
@@ -20,4 +21,5 @@ __all__ = [
     "slic",
     "slic_batch",
     "superpixel_stats",
+    "turbopixels",
 ]

@@ -49,3 +49,22 @@ def _slic(
         raise ValueError(f"slic: image must have {2 + spatial_dims} dimensions, got {image.dim()}")
     labels = image.new_empty([image.shape[0], *image.shape[2:]], dtype=torch.int32)
     return labels, image.new_empty([image.shape[0]], dtype=torch.int64)
+
+
+@torch.library.register_fake("pyseg::turbopixels")  # type: ignore[untyped-decorator]
+def _turbopixels(
+    image: Tensor,
+    n_segments: int,
+    alpha: float,
+    beta: float,
+    nu: float,
+    gamma: float,
+    sigma: float,
+    max_iter: int,
+    enforce_connectivity: bool,
+    start_label: int,
+) -> tuple[Tensor, Tensor]:
+    if image.dim() != 4:
+        raise ValueError(f"turbopixels: image must have 4 dimensions, got {image.dim()}")
+    labels = image.new_empty([image.shape[0], *image.shape[2:]], dtype=torch.int32)
+    return labels, image.new_empty([image.shape[0]], dtype=torch.int64)

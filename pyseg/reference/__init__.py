@@ -7,6 +7,7 @@ from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
 from pyseg.reference.quickshift import quickshift
 from pyseg.reference.slic import slic
 from pyseg.reference.superpixel_stats import superpixel_stats
+from pyseg.reference.turbopixels import turbopixels
 
 __all__ = [
     "BruteForce",
@@ -15,4 +16,5 @@ __all__ = [
     "quickshift",
     "slic",
     "superpixel_stats",
+    "turbopixels",
 ]

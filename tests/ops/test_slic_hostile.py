@@ -15,7 +15,7 @@ ASAN = "ASAN_OPTIONS" in os.environ  # it is slow, and takes terabytes of addres
 SECONDS = 60 if ASAN else 10  # a call
 MEMORY = 12 * 2**30  # that a process may ask for: a call that allocates more than a few GB fails
 
-GROUPS = ["slic", "quickshift", "stats", "torch", "bypass", "threads"]
+GROUPS = ["slic", "quickshift", "stats", "torch", "bypass", "threads", "turbopixels"]
 
 
 def run(group, after):
@@ -49,6 +49,7 @@ def main(group, after):
     import hostile_quickshift
     import hostile_rest
     import hostile_slic
+    import hostile_turbopixels
     import torch
 
     add = {
@@ -58,6 +59,7 @@ def main(group, after):
         "torch": hostile_rest.torch_cases,
         "bypass": hostile_rest.bypass_cases,
         "threads": hostile_rest.thread_cases,
+        "turbopixels": hostile_turbopixels.turbopixels_cases,
     }
     add[group]()
     torch.set_num_threads(2)
