@@ -15,7 +15,7 @@ ASAN = "ASAN_OPTIONS" in os.environ  # it is slow, and takes terabytes of addres
 SECONDS = 60 if ASAN else 10  # a call
 MEMORY = 12 * 2**30  # that a process may ask for: a call that allocates more than a few GB fails
 
-GROUPS = ["slic", "stats", "torch", "bypass", "threads"]
+GROUPS = ["slic", "stats", "torch", "bypass", "threads", "crf", "crf arrays", "crf labels", "lattice", "crf bypass"]
 
 
 def run(group, after):
@@ -46,6 +46,8 @@ def test_only_errors_in_words(group):
 
 def main(group, after):
     import hostile
+    import hostile_crf
+    import hostile_crf_rest
     import hostile_rest
     import hostile_slic
     import torch
@@ -56,6 +58,11 @@ def main(group, after):
         "torch": hostile_rest.torch_cases,
         "bypass": hostile_rest.bypass_cases,
         "threads": hostile_rest.thread_cases,
+        "crf": hostile_crf.crf_cases,
+        "crf arrays": hostile_crf.crf_array_cases,
+        "crf labels": hostile_crf_rest.labels_cases,
+        "lattice": hostile_crf_rest.lattice_cases,
+        "crf bypass": hostile_crf_rest.crf_bypass_cases,
     }
     add[group]()
     torch.set_num_threads(2)
