@@ -22,7 +22,7 @@ from pyseg.ops.slic import slic
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 
 if TYPE_CHECKING:
-    from pyseg import compat, images, nn, ops, reference
+    from pyseg import compat, images, metrics, nn, ops, reference
 
 __all__ = [
     "Bilateral",
@@ -37,6 +37,7 @@ __all__ = [
     "get_num_threads",
     "images",
     "info",
+    "metrics",
     "nn",
     "ops",
     "reference",
@@ -47,7 +48,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"compat", "images", "nn", "ops", "reference"}:
+    if name in {"compat", "images", "metrics", "nn", "ops", "reference"}:
         import importlib
 
         return importlib.import_module(f"pyseg.{name}")

@@ -8,7 +8,6 @@ its target and then renamed, so that a file is either whole or not there. Pillow
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import secrets
 import zipfile
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._decode import Refused, StrPath, decode, orientation_of, pixels, reading, upright
+from ._npy import is_npy, is_npz, read_npy
 
 __all__ = [
     "LABEL_SUFFIXES",
@@ -88,11 +88,11 @@ def read_labels(path: StrPath, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.in
     with reading(path, max_pixels) as file:
         magic = file.read(6)
         file.seek(0)
-        if magic == b"\x93NUMPY":
-            return _as_int32(_read_npy(file, max_pixels))
-        if magic[:4] == b"PK\3\4":
+        if is_npy(magic):
+            return _as_int32(read_npy(file, max_pixels, pixels=True))
+        if is_npz(magic):
             with zipfile.ZipFile(file) as archive, archive.open("labels.npy") as member:
-                return _as_int32(_read_npy(member, max_pixels))
+                return _as_int32(read_npy(member, max_pixels, pixels=True))
         image = decode(file, max_pixels)
         if image.mode == "RGBA" and image.info.get(_PACKED_KEY) == _PACKED:
             return np.array(image).view("<i4")[..., 0].astype(np.int32)
@@ -278,19 +278,6 @@ def atomic_write(path: StrPath, mode: str = "wb") -> Iterator[IO[Any]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _read_npy(file: IO[bytes], max_pixels: int) -> NDArray[Any]:
-    version = np.lib.format.read_magic(file)
-    if version not in {(1, 0), (2, 0)}:
-        raise Refused(f".npy of version {version}, not 1.0 or 2.0")
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape = header(file)[0]
-    if math.prod(shape) > max_pixels:
-        raise Refused(f"{_shape(shape)} pixels are more than the limit of {max_pixels} (max_pixels)")
-    file.seek(0)
-    array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    return array
 
 
 def _as_int32(array: NDArray[Any]) -> NDArray[np.int32]:

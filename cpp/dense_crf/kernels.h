@@ -11,6 +11,7 @@ namespace pyseg::dense_crf {
 constexpr int kLanes = permutohedral::kLanes;
 constexpr int kMostTaps = 64;             // vertices that a point touches, of all kernels, in the fused pass
 constexpr float kNever = -1e30f;          // the logit of the channels that pad a row
+constexpr float kSafeExponent = 50.0f;    // up to here exponentials need no largest value taken away
 constexpr float kLeastExponent = -80.0f;  // e^-80 is as good as 0, and no subnormal comes of it
 
 // One kernel in a pass over a band: where its points' rows are, and the rows that it reads and adds to.

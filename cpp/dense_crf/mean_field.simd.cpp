@@ -59,15 +59,29 @@ inline Four fold(const Row<Blocks, Tail>& row, auto op) {
   }
 }
 
-// Four rows of four to their four results.
-inline Four fold_rows(const Four* v, auto op) {
+inline void transpose(Four* v) {
   using Index = std::int32_t __attribute__((vector_size(16)));
-  const Four low0 = __builtin_shuffle(v[0], v[1], Index{0, 4, 1, 5}),
-             high0 = __builtin_shuffle(v[0], v[1], Index{2, 6, 3, 7});
-  const Four low1 = __builtin_shuffle(v[2], v[3], Index{0, 4, 1, 5}),
-             high1 = __builtin_shuffle(v[2], v[3], Index{2, 6, 3, 7});
-  const Four a = op(low0, high0), b = op(low1, high1);  // lanes 0 + 2 and 1 + 3 of rows 0, 1 and 2, 3
-  return op(__builtin_shuffle(a, b, Index{0, 1, 4, 5}), __builtin_shuffle(a, b, Index{2, 3, 6, 7}));
+  const Four low0 = __builtin_shuffle(v[0], v[1], Index{0, 4, 1, 5});
+  const Four low1 = __builtin_shuffle(v[2], v[3], Index{0, 4, 1, 5});
+  const Four high0 = __builtin_shuffle(v[0], v[1], Index{2, 6, 3, 7});
+  const Four high1 = __builtin_shuffle(v[2], v[3], Index{2, 6, 3, 7});
+  v[0] = __builtin_shuffle(low0, low1, Index{0, 1, 4, 5});
+  v[1] = __builtin_shuffle(low0, low1, Index{2, 3, 6, 7});
+  v[2] = __builtin_shuffle(high0, high1, Index{0, 1, 4, 5});
+  v[3] = __builtin_shuffle(high0, high1, Index{2, 3, 6, 7});
+}
+
+// Four rows of four to their four results.
+inline Four fold_rows(Four* v, auto op) {
+  transpose(v);
+  return op(op(v[0], v[2]), op(v[1], v[3]));
+}
+
+// Are these all points in a row?
+inline bool adjacent(const std::uint32_t* points, int count) {
+  bool all = true;
+  for (int i = 1; i < count; ++i) all &= points[i] == points[0] + static_cast<std::uint32_t>(i);
+  return all;
 }
 
 constexpr auto kMax = [](auto a, auto b) { return a > b ? a : b; };
@@ -120,21 +134,27 @@ void prefetch(const Pass& pass, std::int64_t block) {
   }
 }
 
-// rows of logits (last class: 0) to Q_c - Q_last; total [16] Q_last.
+// rows of logits (last class: 0) to Q_c - Q_last; last [16]: Q_last. Where no logit is large, as almost everywhere, the
+// largest of each point need not be found.
 template <int Blocks, int Tail>
 void differences(float* rows, float* last) {
   using Values = Row<Blocks, Tail>;
   constexpr int kSize = Values::kSize;
-  alignas(64) float most[kLanes], sum[kLanes];
-  for (int i = 0; i < kLanes; i += 4) {
-    Four part[4];
-    for (int j = 0; j < 4; ++j) part[j] = fold(Values::from(rows + (i + j) * kSize), kMax);
-    store(most + i, kMax(fold_rows(part, kMax), Four{}));
-  }
-  for (int i = 0; i < kLanes; ++i) {
-    Values z = Values::from(rows + i * kSize);
-    z.each(z, [m = most[i]](auto& x, const auto&) { x -= m; });
-    z.to(rows + i * kSize);
+  alignas(64) float most[kLanes] = {}, sum[kLanes];
+  Floats top = load<Floats>(rows);
+  for (int i = kVector; i < kLanes * kSize; i += kVector) top = greater_of(top, load<Floats>(rows + i));
+  const Four largest = fold_vector(top, kMax);
+  if (std::max(std::max(largest[0], largest[1]), std::max(largest[2], largest[3])) > kSafeExponent) {
+    for (int i = 0; i < kLanes; i += 4) {
+      Four part[4];
+      for (int j = 0; j < 4; ++j) part[j] = fold(Values::from(rows + (i + j) * kSize), kMax);
+      store(most + i, kMax(fold_rows(part, kMax), Four{}));
+    }
+    for (int i = 0; i < kLanes; ++i) {
+      Values z = Values::from(rows + i * kSize);
+      z.each(z, [m = most[i]](auto& x, const auto&) { x -= m; });
+      z.to(rows + i * kSize);
+    }
   }
   for (int i = 0; i < kLanes * kSize; i += kVector)
     store(rows + i, exp_of(greater_of(load<Floats>(rows + i), all(kLeastExponent))));
@@ -160,13 +180,16 @@ void write(const Pass& pass, std::int64_t block, const float* rows, const float*
   std::uint32_t at[kLanes];
   const int count = points_of(pass.order, pass.points, block, at);
   const std::int64_t channels = pass.classes - 1;
-  if (pass.out.point_stride == 1) {
-    for (std::int64_t c = 0; c < channels; ++c) {
-      float* out = pass.out.data + c * pass.out.class_stride;
-      for (int i = 0; i < count; ++i) out[at[i]] = rows[i * pass.stride + c] + last[i];
-    }
-    float* out = pass.out.data + channels * pass.out.class_stride;
-    for (int i = 0; i < count; ++i) out[at[i]] = last[i];
+  if (pass.out.point_stride == 1 && count == kLanes && adjacent(at, kLanes)) {
+    for (std::int64_t c = 0; c < pass.stride; c += 4)
+      for (int i = 0; i < kLanes; i += 4) {
+        Four v[4];
+        for (int j = 0; j < 4; ++j) v[j] = load<Four>(rows + (i + j) * pass.stride + c);
+        transpose(v);
+        for (std::int64_t j = 0; j < 4 && c + j < channels; ++j)
+          store(pass.out.data + (c + j) * pass.out.class_stride + at[i], v[j] + load<Four>(last + i));
+      }
+    std::memcpy(pass.out.data + channels * pass.out.class_stride + at[0], last, kLanes * sizeof(float));
     return;
   }
   for (int i = 0; i < count; ++i) {
@@ -331,7 +354,11 @@ inline Floats logit(ClassView<const float> unary, const std::uint32_t* points, U
                     Floats& wrong) {
   const float* in = unary.data + c * unary.class_stride;
   Floats v;
-  for (int i = 0; i < kVector; ++i) v[i] = in[points[i] * unary.point_stride];
+  if (unary.point_stride == 1 && adjacent(points, kVector)) {
+    v = load<Floats>(in + points[0]);
+  } else {
+    for (int i = 0; i < kVector; ++i) v[i] = in[points[i] * unary.point_stride];
+  }
   if (kind == UnaryKind::probabilities) {
     const Ints within = (v >= 0.0f) & (v <= 1.0f + 1e-4f);  // false for NaN
     wrong += within ? all(0.0f) : all(1.0f);
@@ -341,19 +368,35 @@ inline Floats logit(ClassView<const float> unary, const std::uint32_t* points, U
   return kind == UnaryKind::energy ? -v : v;
 }
 
+// rows [16][stride] from four columns of 16.
+void to_rows(const float* columns, std::int64_t stride, float* rows) {
+  for (int i = 0; i < kLanes; i += 4) {
+    Four v[4];
+    for (int j = 0; j < 4; ++j) v[j] = load<Four>(columns + j * kLanes + i);
+    transpose(v);
+    for (int j = 0; j < 4; ++j) store(rows + (i + j) * stride, v[j]);
+  }
+}
+
 bool logits(ClassView<const float> unary, const std::uint32_t* points, UnaryKind kind, std::int64_t classes,
             bool less_last, std::int64_t stride, float* rows) {
   const std::int64_t channels = less_last ? classes - 1 : classes;
   Floats wrong{};
-  for (int i = 0; i < kLanes; i += kVector) {
-    const Floats last = less_last ? logit(unary, points + i, kind, classes - 1, wrong) : all(0.0f);
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const Floats v = logit(unary, points + i, kind, c, wrong) - last;
-      for (int j = 0; j < kVector; ++j) rows[(i + j) * stride + c] = v[j];
+  alignas(64) float columns[4 * kLanes], last[kLanes] = {};
+  for (int i = 0; less_last && i < kLanes; i += kVector)
+    store(last + i, logit(unary, points + i, kind, classes - 1, wrong));
+  if (stride == 1) {
+    for (int i = 0; i < kLanes; i += kVector)
+      store(rows + i, logit(unary, points + i, kind, 0, wrong) - load<Floats>(last + i));
+  } else {
+    for (std::int64_t c = 0; c < stride; c += 4) {
+      for (std::int64_t j = 0; j < 4; ++j)
+        for (int i = 0; i < kLanes; i += kVector)
+          store(columns + j * kLanes + i,
+                c + j < channels ? logit(unary, points + i, kind, c + j, wrong) - load<Floats>(last + i) : all(kNever));
+      to_rows(columns, stride, rows + c);
     }
   }
-  for (std::int64_t c = channels; c < stride; ++c)
-    for (int i = 0; i < kLanes; ++i) rows[i * stride + c] = kNever;
   bool fine = true;
   for (int i = 0; i < kVector; ++i) fine = fine && wrong[i] == 0.0f;
   return fine;

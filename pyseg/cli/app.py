@@ -9,8 +9,10 @@ import typer
 from typer.core import TyperGroup
 
 from .bench import bench
+from .crf import crf
 from .errors import Refused
 from .info import info
+from .side_by_side import compare
 from .superpixels import superpixels
 
 
@@ -75,5 +77,7 @@ def _root(
 
 
 app.command()(superpixels)
+app.command()(compare)
+app.command()(crf)
 app.command()(info)
 app.command()(bench)

@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 
 from . import options
-from .compare import Comparison, compare_slic
 from .errors import Refused, at_least
+from .peers import Comparison, compare_slic
 
 __all__ = ["bench"]
 

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from .options import OnError
 from .progress import Progress
 from .whole import is_whole
 
-__all__ = ["Done", "Item", "RunOptions", "check_outputs", "run", "shown"]
+__all__ = ["Done", "Item", "RunOptions", "check_outputs", "reason", "run", "shown"]
 
 # Where nothing can be written, the next file will not fare better.
 _FATAL = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
@@ -48,6 +48,7 @@ class RunOptions:
     """As in :mod:`pyseg.cli.options`."""
 
     resume: bool = False
+    can_resume: bool = True  # whether the command has that option
     on_error: OnError = OnError.SKIP
     manifest: Path | None = None
     quiet: bool = False
@@ -58,13 +59,16 @@ def shown(path: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in os.fspath(path))
 
 
-def check_outputs(items: Sequence[Item], manifest: Path | None = None) -> None:
+def check_outputs(items: Sequence[Item], manifest: Path | None = None, reads: Iterable[Path] = ()) -> None:
     """Before any work: no output may be a source, or stand where something other than a file is, or below a file.
+
+    Args:
+        reads: what is read beside the items' sources, which no output may be either.
 
     Raises:
         Refused: with the first offender.
     """
-    sources = {os.path.realpath(item.source) for item in items}
+    sources = {os.path.realpath(path) for path in (*(item.source for item in items), *reads)}
     named = [output for item in items for output in item.outputs] + ([manifest] if manifest else [])
     for output in named:
         if os.path.realpath(output) in sources:
@@ -100,7 +104,8 @@ def run(items: Sequence[Item], work: Callable[[Item], Done], options: RunOptions
                     break
     except KeyboardInterrupt:
         count = sum(not entry.error for entry in entries)
-        _say(f"interrupted: {count} of {len(items)} done; the same command with --resume goes on from here")
+        goes_on = "; the same command with --resume goes on from here" if options.can_resume else ""
+        _say(f"interrupted: {count} of {len(items)} done{goes_on}")
         return 130
     return _report(items, entries, options, time.perf_counter() - start)
 
@@ -139,14 +144,14 @@ def _do(item: Item, work: Callable[[Item], Done], progress: Progress) -> Entry:
             entry = Entry(item, work(item))
         except Exception as error:  # one bad file of ten thousand must not end the run
             fatal = isinstance(error, OSError) and error.errno in _FATAL
-            entry = Entry(item, error=_reason(error), fatal=fatal)
+            entry = Entry(item, error=reason(error), fatal=fatal)
     for text in dict.fromkeys(str(warning.message) for warning in caught):  # a decoder repeats itself
         progress.say(f"warning: {shown(item.source)}: {shown(text)}")
     return entry
 
 
-def _reason(error: Exception) -> str:
-    """In one line. The class is named where the message was not written for the user of a command."""
+def reason(error: Exception) -> str:
+    """What went wrong, in one line. The class is named where the message was not written for the user of a command."""
     if isinstance(error, ImageReadError):
         text = error.reason
     elif isinstance(error, OSError | ValueError):

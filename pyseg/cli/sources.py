@@ -5,14 +5,14 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..images import PICTURE_SUFFIXES
 from .errors import Refused
 
-__all__ = ["Source", "expand", "is_single_file", "output_names"]
+__all__ = ["Source", "expand", "in_folder", "is_single_file", "output_names"]
 
 
 class Source(NamedTuple):
@@ -31,15 +31,25 @@ def is_single_file(sources: Sequence[str]) -> bool:
     return len(sources) == 1 and os.path.isfile(sources[0])
 
 
-def expand(sources: Sequence[str], *, recursive: bool, out: Path, made: Sequence[str] = ()) -> list[Source]:
+def expand(
+    sources: Sequence[str],
+    *,
+    recursive: bool,
+    out: Path,
+    made: Sequence[str] = (),
+    endings: Collection[str] = PICTURE_SUFFIXES,
+    what: str = "picture",
+) -> list[Source]:
     """The files that SOURCE names, in the order given, each folder and glob sorted, each file once.
 
     Args:
-        sources: files (of any name), folders (their pictures by ending, hidden ones left out) and globs.
+        sources: files (of any name), folders (what has one of ``endings``, hidden files left out) and globs.
         recursive: whether folders are searched to the bottom.
         out: where the command writes. Files in it that end as the command's own outputs are not taken from folders and
             globs: a second run over the same folder sees the same pictures.
-        made: those endings, such as ".contours.png".
+        made: how those end, such as ".contours.png".
+        endings: in lower case.
+        what: the files are called, in the error.
 
     Raises:
         Refused: a source that does not exist, or nothing found at all.
@@ -48,16 +58,16 @@ def expand(sources: Sequence[str], *, recursive: bool, out: Path, made: Sequence
     for text in sources:
         path = Path(text)
         if path.is_dir():
-            found += _own(_in_folder(path, recursive), out, made)
+            found += _own(in_folder(path, recursive, endings), out, made)
         elif os.path.lexists(path):
             found.append(Source(path, Path(path.name)))
         elif glob.has_magic(text):
-            found += _own(_in_glob(text), out, made)
+            found += _own(_in_glob(text, endings), out, made)
         else:
             raise Refused(f"SOURCE must be a file, a folder or a glob, and there is no {text}")
     if not found:
         deeper = "" if recursive else " (--recursive searches sub-folders)"
-        raise Refused(f"no picture found in {', '.join(sources)}{deeper}")
+        raise Refused(f"no {what} found in {', '.join(sources)}{deeper}")
     once: dict[str, Source] = {}
     for source in found:
         once.setdefault(os.path.abspath(source.path), source)
@@ -97,7 +107,9 @@ def _repeated(names: Sequence[Path]) -> list[bool]:
     return [count[key] > 1 for key in keys]
 
 
-def _in_folder(folder: Path, recursive: bool) -> list[Source]:
+def in_folder(folder: Path, recursive: bool, endings: Collection[str] = PICTURE_SUFFIXES) -> list[Source]:
+    """The files in a folder that have one of ``endings``, sorted, without hidden ones."""
+
     def unreadable(error: OSError) -> None:
         raise Refused(f"cannot list {error.filename}: {error.strerror}")
 
@@ -105,13 +117,13 @@ def _in_folder(folder: Path, recursive: bool) -> list[Source]:
     for here, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES:
+            if not name.startswith(".") and Path(name).suffix.lower() in endings:
                 path = Path(here, name)
                 found.append(Source(path, path.relative_to(folder)))
     return found
 
 
-def _in_glob(pattern: str) -> list[Source]:
+def _in_glob(pattern: str, endings: Collection[str]) -> list[Source]:
     parts = Path(pattern).parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     base = Path(*parts[:fixed])
@@ -120,7 +132,7 @@ def _in_glob(pattern: str) -> list[Source]:
     return [
         Source(path, path.relative_to(base))
         for path in map(Path, sorted(glob.glob(pattern, recursive=True)))
-        if path.is_file() and (not any_ending or path.suffix.lower() in PICTURE_SUFFIXES)
+        if path.is_file() and (not any_ending or path.suffix.lower() in endings)
     ]
 
 

@@ -23,7 +23,7 @@ def is_whole(path: Path) -> bool:
         suffix = path.suffix.lower()
         if suffix == ".npz":
             with zipfile.ZipFile(path) as archive:  # the list of members stands at the end of the file
-                return "labels.npy" in archive.namelist()
+                return not {"labels.npy", "probs.npy"}.isdisjoint(archive.namelist())
         if suffix == ".npy":
             return _npy(path)
         if suffix in {".tif", ".tiff"}:

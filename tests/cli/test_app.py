@@ -21,13 +21,15 @@ def test_help_names_the_commands(pyseg_cli):
     for arguments in ([], ["--help"], ["-h"]):
         done = pyseg_cli(*arguments)
         assert done.code == 0
-        assert all(name in done.out for name in ("superpixels", "info", "bench", "--version"))
+        assert all(name in done.out for name in ("superpixels", "compare", "crf", "info", "bench", "--version"))
 
 
 @pytest.mark.parametrize(
     ("command", "examples"),
     [
         ("superpixels", ["pyseg superpixels photo.jpg -o contours.png", "pyseg superpixels photos/ -o out/ -k 500"]),
+        ("compare", ["pyseg compare photo.jpg --truth anna.png --truth ben.png --threads 1"]),
+        ("crf", ["pyseg crf probs/ --images photos/ -o refined/"]),
         ("info", ["pyseg info --json > pyseg-info.json"]),
         ("bench", ["pyseg bench slic --quick --threads 1"]),
     ],

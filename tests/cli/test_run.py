@@ -210,7 +210,7 @@ def test_a_signal_leaves_only_whole_files(start_cli, pyseg_cli, tmp_path, many, 
     for name in left:
         (images.read_labels if name.endswith("npz") else images.read_image)(out / name)
     done = len(log.read_text().splitlines())
-    assert 5 <= done < 60
+    assert 4 <= done < 60  # the signal may come between the fifth's files and its line
     if number == signal.SIGINT:
         assert f"interrupted: {done} of 60 done; the same command with --resume goes on from here" in err
         assert pyseg_cli(*command, "--resume").code == 0

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import ImageReadError
 from .errors import Refused
 
-__all__ = ["Comparison", "Row", "compare_slic"]
+__all__ = ["Comparison", "Row", "compare_slic", "interleave"]
 
 COMPACTNESS, ITERATIONS = 10.0, 10
 Call = Callable[[], NDArray[Any]]
@@ -86,7 +86,7 @@ def compare_slic(image: Path | None, *, segments: int, threads: int | None, roun
     peers, missing = _peers(picture, segments, threads)
     calls = ours | peers
     counts = {name: int(np.unique(call()).size) for name, call in calls.items()}  # the first call warms up as well
-    times = _interleave(calls, rounds)
+    times = interleave(calls, rounds)
     # Where neighbours use the same cores, a barrier between threads waits for whole time slices: bests, not medians.
     typical = statistics.median if threads == 1 else min
     base = typical(times["pyseg.slic"])
@@ -117,7 +117,8 @@ def _ours(picture: NDArray[np.uint8], segments: int) -> NDArray[Any]:
     return labels
 
 
-def _interleave(calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
+def interleave(calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
+    """Seconds of ``rounds`` calls of each, one of each in turn, so that a machine that slows down slows all."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(rounds):
         for name in list(calls)[:: 1 if i % 2 == 0 else -1]:  # nobody always runs on the caches of the same neighbour
