@@ -74,7 +74,7 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def crf_cases():
+def crf_goldens():
     case("crf: plain", crf, "works")
     case("crf: no argument", lambda: pyseg.dense_crf())
     case("crf: an unknown option", lambda: crf(colour=1))
