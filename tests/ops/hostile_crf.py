@@ -74,7 +74,7 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def crf_goldens():
+def crf_cases():
     case("crf: plain", crf, "works")
     case("crf: no argument", lambda: pyseg.dense_crf())
     case("crf: an unknown option", lambda: crf(colour=1))

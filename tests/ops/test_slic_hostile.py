@@ -58,7 +58,7 @@ def main(group, after):
         "torch": hostile_rest.torch_cases,
         "bypass": hostile_rest.bypass_cases,
         "threads": hostile_rest.thread_cases,
-        "crf": hostile_crf.crf_goldens,
+        "crf": hostile_crf.crf_cases,
         "crf arrays": hostile_crf.crf_array_cases,
         "crf labels": hostile_crf_rest.labels_cases,
         "lattice": hostile_crf_rest.lattice_cases,
