@@ -96,7 +96,7 @@ class Backward {
             [&](std::int64_t i, std::int64_t) { add_energy(k, message.data() + i * k_, -1.0f, z.data() + i * k_); });
       }
       executor_.run(points_, 256, [&](std::int64_t begin, std::int64_t end) {
-        kernels().softmax(z.data() + begin * k_, end - begin, k_);
+        unary_kernels().softmax(z.data() + begin * k_, end - begin, k_);
       });
       q_.push_back(std::move(z));
     }

@@ -52,6 +52,9 @@ struct Kernels {
   void (*potts)(const Pass& pass);        // rows of float: Q_c - Q_last
   void (*potts_half)(const Pass& pass);   // `in` is half precision
   void (*two_classes)(const Pass& pass);  // rows of one float
+};
+
+struct UnaryKernels {
   // rows [count][stride] of logits, padded by kNever, to probabilities, in place.
   void (*softmax)(float* rows, std::int64_t count, std::int64_t stride);
   // rows [16][stride] of logits of 16 points. less_last: less that of the last class, which has no channel. False where
@@ -62,5 +65,6 @@ struct Kernels {
 };
 
 PYSEG_DISPATCH(Kernels, kernels)
+PYSEG_DISPATCH(UnaryKernels, unary_kernels)
 
 }  // namespace pyseg::dense_crf

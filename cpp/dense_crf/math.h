@@ -1,6 +1,6 @@
-// exp and log of a register of floats, the same bits on every instruction set: no fused multiply-add. Within 2 ulp; the
-// polynomials are those of Cephes (Moshier), expf.c and logf.c. For translation units of their own instruction set:
-// everything is internal.
+// exp, log and transposition of registers of floats, the same bits on every instruction set: no fused multiply-add.
+// Within 2 ulp; the polynomials are those of Cephes (Moshier), expf.c and logf.c. For translation units of their own
+// instruction set: everything is internal.
 #pragma once
 
 #include <cstring>
@@ -61,6 +61,27 @@ inline Floats log_of(Floats x) {
   y = y + e * -2.12194440e-4f;
   y = y - z * 0.5f;
   return m + y + e * 0.693359375f;
+}
+
+using Four = Float4;
+
+inline void transpose(Four* v) {
+  using Index = std::int32_t __attribute__((vector_size(16)));
+  const Four low0 = __builtin_shuffle(v[0], v[1], Index{0, 4, 1, 5});
+  const Four low1 = __builtin_shuffle(v[2], v[3], Index{0, 4, 1, 5});
+  const Four high0 = __builtin_shuffle(v[0], v[1], Index{2, 6, 3, 7});
+  const Four high1 = __builtin_shuffle(v[2], v[3], Index{2, 6, 3, 7});
+  v[0] = __builtin_shuffle(low0, low1, Index{0, 1, 4, 5});
+  v[1] = __builtin_shuffle(low0, low1, Index{2, 3, 6, 7});
+  v[2] = __builtin_shuffle(high0, high1, Index{0, 1, 4, 5});
+  v[3] = __builtin_shuffle(high0, high1, Index{2, 3, 6, 7});
+}
+
+// Are these all points in a row?
+inline bool adjacent(const std::uint32_t* points, int count) {
+  bool all = true;
+  for (int i = 1; i < count; ++i) all &= points[i] == points[0] + static_cast<std::uint32_t>(i);
+  return all;
 }
 
 }  // namespace

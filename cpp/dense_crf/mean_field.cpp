@@ -98,7 +98,8 @@ class MeanField {
       for (std::int64_t b = first; b < last; ++b) {
         std::uint32_t at[kLanes];
         points_of(order(), points_, b, at);
-        if (!kernels().logits(p_.unary, at, p_.unary_kind, p_.classes, fused_, stride_, rows + b * kLanes * stride_))
+        if (!unary_kernels().logits(p_.unary, at, p_.unary_kind, p_.classes, fused_, stride_,
+                                    rows + b * kLanes * stride_))
           fine = false;
       }
     });
@@ -113,7 +114,7 @@ class MeanField {
     if (blur && half_) {
       std::uint16_t* half = rows.half.take(count);
       executor_.run(count / 4, 4096, [&](std::int64_t begin, std::int64_t end) {
-        kernels().narrow(rows.out.get() + 4 * begin, 4 * (end - begin), half + 4 * begin);
+        unary_kernels().narrow(rows.out.get() + 4 * begin, 4 * (end - begin), half + 4 * begin);
       });
     } else if (blur) {
       swap(rows.in, rows.out);
@@ -180,7 +181,7 @@ class MeanField {
                                          static_cast<const float*>(s.in), stride_, stride_, count, message.data());
           add_message(p_.compat[k], message.data(), count, rows.data());
         }
-        kernels().softmax(rows.data(), kLanes, stride_);
+        unary_kernels().softmax(rows.data(), kLanes, stride_);
         if (!splat) {
           write(b, count, rows.data(), out);
           continue;
@@ -241,7 +242,7 @@ std::vector<float> class_ratios(ClassView<const float> unary, UnaryKind kind, st
     bool ours = true;
     for (std::int64_t b = begin; b < end; ++b) {
       points_of(nullptr, points, b, at);
-      ours &= kernels().logits(unary, at, kind, classes, false, stride, rows.data());
+      ours &= unary_kernels().logits(unary, at, kind, classes, false, stride, rows.data());
       for (int i = 0; i < kLanes; ++i) {
         const float* row = rows.data() + i * stride;
         const float top = *std::max_element(row, row + stride);

@@ -3,19 +3,17 @@
 // on threads. Neighbours are found by looking up key + constant.
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <mutex>
 
 #include "core/check.h"
 #include "permutohedral/kernels.h"
 #include "permutohedral/scale.h"
 #include "permutohedral/simplex.h"
+#include "permutohedral/vertices.h"
 
 namespace pyseg::permutohedral {
 namespace {
 
 constexpr std::int64_t kChunkBlocks = 8192;  // simplices held at a time
-constexpr int kPrefetch = 2;                 // blocks
 
 void run_simplex(const float* features, const float* scale, int dims, const Packing& packing, float* weight,
                  std::uint64_t* keys, std::int64_t group_step) {
@@ -28,152 +26,6 @@ void run_simplex(const double* features, const double* scale, int dims, const Pa
     const Simplex<double, 0> simplex(features + i, scale, dims);
     simplex.weights(dims, weight + i);
     simplex.keys(dims, packing, keys + i, group_step);
-  }
-}
-
-// Least and largest of each feature.
-template <typename T>
-std::vector<T> spans(const char* op, std::int64_t blocks, int dims, FeatureBlock<T> features,
-                     const Executor& executor) {
-  const auto d = static_cast<std::size_t>(dims);
-  std::vector<T> span(2 * d, std::numeric_limits<T>::infinity());
-  std::mutex mutex;
-  bool finite = true;
-  executor.run(blocks, 256, [&](std::int64_t begin, std::int64_t end) {
-    alignas(128) T block[kMostDims * kLanes];
-    std::vector<T> least(2 * d * kLanes, std::numeric_limits<T>::infinity());  // of f, then of -f
-    T wrong = 0;                                                               // NaN where a feature is not finite
-    for (std::int64_t b = begin; b < end; ++b) {
-      features(b, block);
-      for (std::size_t i = 0; i < d * kLanes; ++i) {
-        wrong += block[i] * 0;
-        least[i] = std::min(least[i], block[i]);
-        least[d * kLanes + i] = std::min(least[d * kLanes + i], -block[i]);
-      }
-    }
-    const std::lock_guard lock(mutex);
-    finite = finite && wrong == 0;
-    for (std::size_t i = 0; i < 2 * d * kLanes; ++i) span[i / kLanes] = std::min(span[i / kLanes], least[i]);
-  });
-  check(finite, op, ": features must be finite");
-  return span;
-}
-
-// Room for each coordinate, from the features' spans.
-template <typename T>
-Packing pack(const char* op, int dims, const T* scale, const T* span) {
-  const double limit = std::ldexp(1.0, sizeof(T) == 4 ? 20 : 30);
-  const auto d = static_cast<std::size_t>(dims);
-  Packing packing;
-  int used = 0;
-  double low = 0, high = 0;  // of the sum of the features after the i-th
-  for (std::size_t i = d; i-- > 0;) {
-    const double c_low = static_cast<double>(span[i]) * static_cast<double>(scale[i]);
-    const double c_high = -static_cast<double>(span[d + i]) * static_cast<double>(scale[i]);
-    // Coordinate i + 1 is that sum - (i + 1) c_i.
-    const double most = std::max({std::abs(low), std::abs(high), 0.0}) +
-                        static_cast<double>(i + 1) * std::max(std::abs(c_low), std::abs(c_high));
-    check(most < limit, op, ": lattice coordinates must be below ", limit, ", got ", most,
-          ": a sigma is too small for the range of its feature");
-    low += c_low;
-    high += c_high;
-    if (i + 1 < d) {
-      const double from = low - c_low - static_cast<double>(i + 1) * c_high;
-      const double to = high - c_high - static_cast<double>(i + 1) * c_low;
-      packing.bias[i + 1] = static_cast<std::int32_t>(-std::floor(from)) + 4 * (dims + 1);
-      packing.bits[i + 1] = 1 + static_cast<int>(std::log2(std::ceil(to - from) + 8 * (dims + 1)));
-    }
-  }
-  packing.bias[0] = static_cast<std::int32_t>(-std::floor(low)) + 4 * (dims + 1);
-  packing.bits[0] = 1 + static_cast<int>(std::log2(std::ceil(high - low) + 8 * (dims + 1)));
-  for (std::size_t i = 0; i < d; ++i) {
-    if (used + packing.bits[i] > 64) {
-      used = 0;
-      ++packing.groups;
-    }
-    used += packing.bits[i];
-    packing.group[i] = packing.groups - 1;
-  }
-  return packing;
-}
-
-// The vertices of one remainder class. Keys of several groups are numbered group by group: the number of the first,
-// with that of the second, makes a key of its own, and so on.
-struct Class {
-  KeyTable table;
-  std::vector<KeyTable> parts, joined;  // of groups 1 ..: of the group alone, of all up to the one before it
-  std::vector<std::uint64_t> keys;      // [vertices][groups]
-  std::vector<std::uint32_t> first;     // [bands + 1] vertices of a band: first[b] .. first[b + 1]
-  std::vector<std::uint32_t> count;     // [bands] rows, copies included
-  std::vector<std::uint16_t> own;       // [vertices] its row in its band
-  struct Copy {
-    std::uint32_t vertex;
-    std::uint16_t band, local;
-  };
-  std::vector<Copy> copies;
-
-  std::uint32_t vertices() const { return static_cast<std::uint32_t>(own.size()); }
-
-  std::uint64_t join(const std::uint64_t* key, std::int64_t step, int groups) {
-    if (groups == 1) return key[0];
-    std::uint64_t id = joined[0].insert(key[0]).id;
-    for (int g = 1; g < groups; ++g) {
-      const auto i = static_cast<std::size_t>(g);
-      const std::uint64_t pair = id << 32 | parts[i].insert(key[g * step]).id;
-      if (g + 1 == groups) return pair;
-      id = joined[i].insert(pair).id;
-    }
-    return id;
-  }
-  std::uint32_t find(const std::uint64_t* key, int groups) const {
-    if (groups == 1) return table.find(key[0]);
-    std::uint64_t id = joined[0].find(key[0]);
-    for (int g = 1;; ++g) {
-      const auto i = static_cast<std::size_t>(g);
-      const std::uint64_t part = parts[i].find(key[g]);
-      if (id == KeyTable::kNone || part == KeyTable::kNone) return KeyTable::kNone;
-      const std::uint64_t pair = id << 32 | part;
-      if (g + 1 == groups) return table.find(pair);
-      id = joined[i].find(pair);
-    }
-  }
-};
-
-struct Entry {  // what entering a class needs of the lattice
-  std::int64_t points, classes, band_blocks, group_step;
-  int groups;
-};
-
-// Enters the points of `blocks` blocks from block `first` on; keys and offset are those of class 0 of these blocks.
-void enter(Class& c, const Entry& e, std::int64_t first, std::int64_t blocks, const std::uint64_t* keys,
-           std::uint16_t* offset) {
-  const std::int64_t step = e.classes * kLanes;
-  for (std::int64_t b = 0; b < blocks; ++b, keys += step, offset += step) {
-    const auto band = static_cast<int>((first + b) / e.band_blocks);
-    if (band == static_cast<int>(c.count.size())) {
-      c.first.push_back(c.vertices());
-      c.count.push_back(0);
-    }
-    if (e.groups == 1 && b + kPrefetch < blocks)
-      for (int i = 0; i < kLanes; ++i) c.table.prefetch(keys[kPrefetch * step + i]);
-    const auto count = static_cast<int>(std::min<std::int64_t>(kLanes, e.points - (first + b) * kLanes));
-    for (int i = 0; i < count; ++i) {
-      // No look at the point before: that it has the same key is a coin toss, and a wrong guess costs more than the
-      // table.
-      KeyTable::Slot& slot = c.table.insert(c.join(keys + i, e.group_step, e.groups));
-      if (slot.band != band) {
-        slot.local = static_cast<std::uint16_t>(c.count.back()++);
-        slot.band = static_cast<std::uint16_t>(band);
-        if (slot.id == c.vertices()) {
-          c.own.push_back(slot.local);
-          for (int g = 0; g < e.groups; ++g) c.keys.push_back(keys[g * e.group_step + i]);
-        } else {
-          c.copies.push_back({slot.id, slot.band, slot.local});
-        }
-      }
-      offset[i] = slot.local;
-    }
-    for (int i = count; i < kLanes; ++i) offset[i] = 0;
   }
 }
 

@@ -18,6 +18,14 @@ struct Packing {
   std::array<std::int32_t, kMostDims> bias{};
 };
 
+// [2 * dims]: the least of each feature, then of its negative. Throws where one is not finite.
+template <typename T>
+std::vector<T> spans(const char* op, std::int64_t blocks, int dims, FeatureBlock<T> features, const Executor& executor);
+
+// Throws where a coordinate is too large for its type to tell simplices apart.
+template <typename T>
+Packing pack(const char* op, int dims, const T* scale, const T* span);
+
 // From 64-bit keys to their numbers, in the order of arrival. Open addressing, at most a quarter full.
 class KeyTable {
  public:
