@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import crf_cases
+import crf_goldens
 import numpy as np
 import samples
 import torch
@@ -103,7 +103,7 @@ def by_pyseg(problem: Problem, **more: Any) -> Any:
     return pyseg.dense_crf(problem.unary, **options)
 
 
-def of_case(case: crf_cases.Case, n_iter: int) -> Problem:
+def of_case(case: crf_goldens.Case, n_iter: int) -> Problem:
     """A golden case. Kernels in the order of axes are those of pyseg's volumes; in 1-D and 2-D they are features."""
     kernels = []
     for kernel in case.kernels:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyseg import _runtime
-from pyseg.ops.crf_kernels import Bilateral, Features, compat_tensor, kernel_normalization, spatial_axes
+from pyseg.ops.crf_kernels import Bilateral, Features, compat_tensor, kernel_normalization, number_tensor, spatial_axes
 from pyseg.ops.dense_crf import KINDS, LEAST_PROBABILITY, Problem, image_axes, image_specs
 
 __all__ = ["run_torch"]
@@ -114,7 +114,7 @@ def _learned(kernel: Any) -> bool:
 
 
 def _given(kernel: Any, batch: int, points: int) -> Tensor:
-    f = torch.as_tensor(kernel.features)
+    f: Tensor = number_tensor("features", kernel.features)
     if f.dim() == 2:
         f = f.unsqueeze(0).expand(batch, -1, -1)
     if f.dim() != 3 or f.shape[0] != batch or f.shape[1] != points or f.shape[2] == 0:

@@ -103,7 +103,7 @@ def effective_compat(kernel: Kernel, common: Any, classes: int) -> NDArray[np.fl
     weight = np.float32(_weight(kernel.weight))
     if compat is None:
         return np.array(weight)
-    array, _ = to_numpy("dense_crf", "compat", compat if hasattr(compat, "shape") else np.asarray(compat))
+    array, _ = to_numpy("dense_crf", "compat", np.asarray(compat) if isinstance(compat, (list, tuple)) else compat)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"dense_crf: compat must be numbers, got {array.dtype}")
     _check_compat(array.shape, classes)
@@ -139,7 +139,25 @@ def compat_tensor(kernel: Kernel, common: Any, classes: int) -> Any:
     w = w.to("cpu", torch.float32)
     if compat is None:
         return w
-    c = compat if is_torch(compat) else torch.as_tensor(np.asarray(compat))
+    if hasattr(compat, "shape"):
+        _check_compat(compat.shape, classes)
+    c = number_tensor("compat", compat)
     _check_compat(c.shape, classes)
     c = w * c.to("cpu", torch.float32)
     return c if c.dim() == 1 else (c + c.T) * 0.5
+
+
+def number_tensor(name: str, value: Any) -> Any:
+    """Numbers of any kind as a tensor; a tensor as it is."""
+    import torch
+
+    if is_torch(value):
+        if value.is_complex():
+            raise TypeError(f"dense_crf: {name} must be numbers, got {value.dtype}")
+        return value
+    array, _ = to_numpy("dense_crf", name, np.asarray(value) if isinstance(value, (list, tuple)) else value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"dense_crf: {name} must be numbers, got {array.dtype}")
+    if array.size >= 2**34:
+        raise ValueError(f"dense_crf: {name} must be fewer than 2^34 numbers, got {list(array.shape)}")
+    return torch.from_numpy(np.array(array, np.float32))

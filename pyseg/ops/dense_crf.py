@@ -5,6 +5,7 @@ Kraehenbuehl & Koltun, "Efficient Inference in Fully Connected CRFs with Gaussia
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,7 @@ from pyseg.ops.crf_kernels import (
     sigmas,
     spatial_axes,
 )
+from pyseg.ops.permutohedral import MOST_DIMS
 
 __all__ = ["dense_crf"]
 
@@ -32,6 +34,7 @@ LEAST_PROBABILITY = 1e-5  # as the kernel clips
 KINDS = {"energy": 0, "logits": 1, "probs": 2}
 _GAUSSIAN, _BILATERAL = Gaussian(), Bilateral()
 _MOST_ITER = 2**31 - 1
+_MOST_CLASSES = 2**16
 
 
 def dense_crf(
@@ -175,6 +178,12 @@ def _layout(shape: tuple[int, ...], channel_axis: int | None) -> Layout:
     batch = 0 if ndim > 3 else None
     if axis == batch:
         raise ValueError(f"dense_crf: channel_axis of a batch must not be its first axis, got {channel_axis}")
+    if shape[axis] > _MOST_CLASSES:
+        raise ValueError(f"dense_crf: unary must have at most {_MOST_CLASSES} classes, got {list(shape)}")
+    if math.prod(shape[1 if ndim > 3 else 0 :]) >= 2**31:
+        raise ValueError(f"dense_crf: unary must have fewer than 2^31 values an image, got {list(shape)}")
+    if math.prod(shape) >= 2**34:
+        raise ValueError(f"dense_crf: unary must have fewer than 2^34 values, got {list(shape)}")
     return Layout(batch, axis, tuple(a for a in range(ndim) if a not in (axis, batch)), shape)
 
 
@@ -194,6 +203,8 @@ def _kernels(layout: Layout, image: Any, gaussian: Any, bilateral: Any, features
         features = [features]
     elif hasattr(features, "shape"):
         features = [Features(features)]
+    elif not isinstance(features, (list, tuple)):
+        raise TypeError(f"dense_crf: features must be an array [N, d] or Features, got {type(features).__name__}")
     for kernel in features:
         if not isinstance(kernel, Features):
             raise TypeError(f"dense_crf: features must be an array [N, d] or Features, got {type(kernel).__name__}")
@@ -231,6 +242,8 @@ def image_specs(
         if isinstance(kernel, Features) or (learned and learned[i]):
             specs.append(None)
             continue
+        if isinstance(kernel, Bilateral) and dims + channels > MOST_DIMS:
+            raise ValueError(f"dense_crf: image must have at most {MOST_DIMS - dims} channels, got {channels}")
         color = sigmas("srgb", kernel.srgb, channels, "a channel") if isinstance(kernel, Bilateral) else []
         specs.append((sigmas("sxy", kernel.sxy, dims, "an axis"), color))
     return specs
@@ -258,16 +271,18 @@ def _run_numpy(array: NDArray[Any], image: NDArray[Any] | None, problem: Problem
     unary = _unary(array)
     axes = [-1, -1, -1, -1] if image is None else image_axes(image.shape, layout)
     channels = 0 if image is None else (1 if axes[3] < 0 else image.shape[axes[3] + (layout.batch is not None)])
-    if image is not None:
+    if image is not None and channels == 0:
+        raise ValueError(f"dense_crf: image must have at least one channel, got {list(image.shape)}")
+    specs = image_specs(problem, channels)
+    if image is not None and any(isinstance(k, Bilateral) for k in problem.kernels):
         image = _pixels(image)
-        if channels == 0:
-            raise ValueError(f"dense_crf: image must have at least one channel, got {list(image.shape)}")
     elif any(isinstance(k, Gaussian) for k in problem.kernels):  # positions alone: an image of no channels
         image = np.broadcast_to(np.zeros((), np.uint8), layout.size if layout.batch is None else (1, *layout.size))
         axes = [-1] * (3 - layout.dims) + [*range(layout.dims), -1]
         if layout.batch is not None:
             image = np.broadcast_to(image, (layout.shape[0], *layout.size))
-    specs = image_specs(problem, channels)
+    else:
+        image = None
     compat = [effective_compat(k, problem.compat, layout.shape[layout.classes]) for k in problem.kernels]
     result = np.empty(layout.shape, np.float32)
     for i in [None] if layout.batch is None else range(layout.shape[0]):
@@ -342,12 +357,12 @@ def _from_labels(labels: Any, n_classes: int | None, gt_prob: float) -> Any:
         raise TypeError(f"dense_crf: labels must be integers, got {array.dtype}")
     if array.size == 0:
         raise ValueError(f"dense_crf: labels must not be empty, got {list(array.shape)}")
+    if array.size >= 2**31:
+        raise ValueError(f"dense_crf: labels must be fewer than 2^31, got {list(array.shape)}")
     top = int(array.max())
-    count = max(top + 1, 1) if n_classes is None else integer("dense_crf", "n_classes", n_classes, 1, 2**20)
-    if top >= count:
-        raise ValueError(f"dense_crf: labels must be below n_classes = {count}, got {top}")
-    if array.size * count >= 2**40:
-        raise ValueError(f"dense_crf: labels must be fewer than 2^40 with their classes, got {array.size} x {count}")
+    count = max(top + 1, 1) if n_classes is None else integer("dense_crf", "n_classes", n_classes, 1, _MOST_CLASSES)
+    if top >= min(count, _MOST_CLASSES):
+        raise ValueError(f"dense_crf: labels must be below n_classes = {min(count, _MOST_CLASSES)}, got {top}")
     sure = real("dense_crf", "gt_prob", gt_prob)
     if not 0 < sure < 1:
         raise ValueError(f"dense_crf: gt_prob must be within 0 .. 1, got {gt_prob}")

@@ -14,6 +14,7 @@ from pyseg._check import flag
 __all__ = ["PermutohedralLattice"]
 
 NORMALIZATIONS = {None: 0, "none": 0, "symmetric": 1, "before": 2, "after": 3}
+MOST_DIMS = 16
 _OP = "PermutohedralLattice"
 
 
@@ -56,6 +57,10 @@ class PermutohedralLattice:
             raise ValueError(f"{_OP}: features must be [N, d] and not empty, got {list(array.shape)}")
         if array.dtype.kind not in "fiu":
             raise TypeError(f"{_OP}: features must be numbers, got {array.dtype}")
+        if array.shape[1] > MOST_DIMS:
+            raise ValueError(f"{_OP}: features must have 1 .. {MOST_DIMS} dimensions, got {array.shape[1]}")
+        if array.shape[0] * (array.shape[1] + 1) >= 2**31:
+            raise ValueError(f"{_OP}: features must be fewer than 2^31 / (d + 1) points, got {list(array.shape)}")
         self._dtype = np.dtype(np.float64 if array.dtype == np.float64 else np.float32)
         kind = _runtime.native().Lattice64 if self._dtype == np.float64 else _runtime.native().Lattice32
         self._plan = kind(np.ascontiguousarray(array, self._dtype))
@@ -97,6 +102,8 @@ class PermutohedralLattice:
             )
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{_OP}: values must be numbers, got {array.dtype}")
+        if array.size >= 2**34:
+            raise ValueError(f"{_OP}: values must be fewer than 2^34, got {list(array.shape)}")
         matrix = np.ascontiguousarray(array.reshape(self.n_points, -1), self._dtype)
         result: NDArray[Any] = self._plan.filter(matrix, code, transpose)
         return result.reshape(array.shape)

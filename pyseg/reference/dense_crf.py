@@ -85,7 +85,7 @@ def gaussian_features(shape: Sequence[int], sxy: Any, dtype: Any = None) -> Tens
 
     Returns:
         [H * W, 2], columns (x, y), or for other numbers of axes [N, axes] in the order of axes (z, y, x): the orders of
-        Krähenbühl's library, and its helpers for volumes. On the lattice order matters, if little.
+        pydensecrf, and of its functions for volumes. On the lattice order matters, if little.
     """
     import torch
 

@@ -3,7 +3,7 @@
 What it found is in golden cases; where pydensecrf is installed, both run side by side too.
 """
 
-import crf_cases
+import crf_goldens
 import numpy as np
 import pytest
 import samples
@@ -13,7 +13,7 @@ from pyseg.compat import pydensecrf
 from pyseg.compat.pydensecrf import densecrf as ours
 from pyseg.compat.pydensecrf import utils
 
-small_cases = pytest.mark.parametrize("name", [name for name in crf_cases.MEAN_FIELD if not name.startswith("voc")])
+small_cases = pytest.mark.parametrize("name", [name for name in crf_goldens.MEAN_FIELD if not name.startswith("voc")])
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def check_beliefs(case, n_iter, q):
 
 @small_cases
 def test_beliefs_are_pydensecrfs(name):
-    case = crf_cases.mean_field(name)
+    case = crf_goldens.mean_field(name)
     d = crf_of(case)
     for n_iter in case.meta["iterations"]:
         check_beliefs(case, n_iter, d.inference(n_iter))
@@ -217,7 +217,7 @@ def test_beliefs_are_pydensecrfs(name):
 @small_cases
 def test_steps_and_divergences_are_pydensecrfs(name):
     """Whose divergence sums float32."""
-    case = crf_cases.mean_field(name)
+    case = crf_goldens.mean_field(name)
     d = crf_of(case)
     q, a, b = d.startInference()
     for n_iter in range(max(case.meta["iterations"]) + 1):

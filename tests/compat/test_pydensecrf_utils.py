@@ -1,4 +1,4 @@
-"""pyseg.compat.pydensecrf: its helpers against hand-worked values and pydensecrf's own; and errors in words."""
+"""pyseg.compat.pydensecrf: its utils against hand-worked values and pydensecrf's own; and errors in words."""
 
 import re
 
@@ -16,7 +16,7 @@ def theirs():
     return pytest.importorskip("pydensecrf.utils", reason="pydensecrf is not installed")
 
 
-# ---- helpers
+# ---- utils
 
 
 def test_energies_of_labels_by_hand():

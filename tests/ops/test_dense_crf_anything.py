@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from crf_problems import NORMALIZATIONS, Problem, by_pyseg, by_reference, random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,3 +170,71 @@ def test_probabilities_are_the_default():
             storage="float32",
         ),
     )
+
+
+# ---- classes that stay unlikely may be left out
+
+
+def unlikely(seed, least, classes=12, shape=(20, 24)):
+    """A problem where all but 3 classes have probabilities below ``least`` from the start, and weak kernels."""
+    problem = random_problem(seed, shape, classes, weight=0.4)
+    unary = problem.unary.copy()
+    unary[..., 3:] += 12 - np.log(least)
+    return Problem(unary, *rest(problem))
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("least", [1e-3, 1e-5])
+def test_pruned_classes_are_unlikely_and_the_others_nearly_the_same(least, normalization):
+    problem = unlikely(1, least)
+    kernels = [
+        kernel | {"normalization": normalization, "weight": 0.002 if normalization is None else 0.4}
+        for kernel in problem.kernels
+    ]
+    problem = Problem(problem.unary, problem.image, kernels, 6)
+    full = by_reference(problem, torch.float64).numpy()
+    q = np.asarray(by_pyseg(problem, prune=least))
+    gone = (q == 0).all((0, 1))
+    assert gone[3:].all()
+    assert not gone[:3].any()
+    assert full[..., gone].max() <= least
+    np.testing.assert_allclose(q, full, atol=20 * least)
+    np.testing.assert_allclose(q.sum(-1), 1, atol=1e-5)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1e-6, 1e-3, 0.05, 0.3]), st.floats(0, 5), st.floats(0, 30))
+def test_a_pruned_class_never_exceeds_the_bound(seed, least, weight, spread):
+    rng = np.random.default_rng(seed)
+    problem = random_problem(seed, (9, 11), 6, weight=weight)
+    problem = Problem(problem.unary + (spread * rng.random(6)).astype(np.float32), *rest(problem))
+    q = np.asarray(by_pyseg(problem, prune=least))
+    full = by_reference(problem, torch.float64).numpy()
+    gone = (q == 0).all((0, 1))
+    assert not gone.all()
+    assert full[..., gone].max(initial=0) <= least * 1.001
+    if not gone.any():
+        np.testing.assert_array_equal(q, by_pyseg(problem))
+
+
+def test_pruning_is_of_potts_that_smooths_only():
+    problem = random_problem(2, classes=3)
+    with pytest.raises(ValueError, match="dense_crf: prune needs Potts"):
+        by_pyseg(problem, prune=0.1, compat=-np.eye(3))
+    with pytest.raises(ValueError, match="dense_crf: prune needs Potts"):
+        by_pyseg(Problem(problem.unary, problem.image, [problem.kernels[0] | {"weight": -1.0}]), prune=0.1)
+
+
+def test_pruning_of_probabilities_batches_and_tensors():
+    problem = unlikely(3, 1e-4)
+    probabilities = softmax(-problem.unary.astype(np.float64)).astype(np.float32)
+    image = problem.image
+    options = {"gaussian": pyseg.Gaussian(2, 0.3), "bilateral": pyseg.Bilateral(9, 20, 0.3), "prune": 1e-3}
+    alone = pyseg.dense_crf(probabilities, image, **options)
+    assert (alone == 0).all((0, 1))[3:].all()
+    first = [np.moveaxis(x, -1, 0)[None] for x in (probabilities, image)]
+    np.testing.assert_array_equal(pyseg.dense_crf(*first, **options)[0], np.moveaxis(alone, -1, 0))
+    tensor = pyseg.dense_crf(torch.from_numpy(probabilities), torch.from_numpy(image), **options)
+    np.testing.assert_array_equal(tensor.numpy(), alone)
+    half = pyseg.dense_crf(probabilities, image, storage="float16", **options)
+    np.testing.assert_allclose(half, alone, atol=0.01)

@@ -1,6 +1,6 @@
 """PermutohedralLattice: rules worked out by hand, and golden cases; of the library and of its definition alike."""
 
-import crf_cases
+import crf_goldens
 import numpy as np
 import pytest
 import torch
@@ -13,7 +13,7 @@ from pyseg.reference import PermutohedralLattice as Reference
 both = pytest.mark.parametrize(
     "Lattice", [pytest.param(pyseg.PermutohedralLattice, id="library"), pytest.param(Reference, id="reference")]
 )
-lattice_case = pytest.mark.parametrize("name", crf_cases.LATTICE)
+lattice_case = pytest.mark.parametrize("name", crf_goldens.LATTICE)
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -149,7 +149,7 @@ def test_dense_points_are_filtered_nearly_as_by_the_gaussian(Lattice, d, most):
 @dtypes
 def test_filters_are_pydensecrfs(Lattice, name, dtype):
     """float64 puts points on the border of two simplices on the other side than pydensecrf's float32."""
-    case = crf_cases.lattice(name)
+    case = crf_goldens.lattice(name)
     lattice = Lattice(case["features"].astype(dtype))
     values = case["values"].astype(dtype)
     far = name == "far_from_origin_3d" and dtype == "float64"  # where float32 has few digits left
@@ -173,7 +173,7 @@ def gradients(lattice, features, values, cotangent, transpose):
 @lattice_case
 def test_feature_gradients_are_pydensecrfs(Lattice, name):
     """Its source pairs the splat of the cotangent with the blur forwards: it has the gradient of the transpose."""
-    case = crf_cases.lattice(name)
+    case = crf_goldens.lattice(name)
     found, _ = gradients(Lattice, case["features"], case["values"], case["cotangent"], transpose=True)
     scale = np.abs(case["feature_gradient"]).max()
     assert np.abs(found.numpy() - case["feature_gradient"]).max() <= 3e-6 * scale
@@ -181,10 +181,10 @@ def test_feature_gradients_are_pydensecrfs(Lattice, name):
     assert np.abs(swapped.numpy() - case["feature_gradient"]).max() <= 3e-6 * scale
 
 
-@pytest.mark.skipif(not crf_cases.EXACT, reason="the shared folder with its exact filters is not there")
-@pytest.mark.parametrize("name", crf_cases.EXACT)
+@pytest.mark.skipif(not crf_goldens.EXACT, reason="the shared folder with its exact filters is not there")
+@pytest.mark.parametrize("name", crf_goldens.EXACT)
 def test_brute_force_is_the_exact_filter(name):
-    case = crf_cases.exact(name)
+    case = crf_goldens.exact(name)
     exact = BruteForce(case["features"].astype(np.float64))
     for normalization in NORMALIZATIONS:
         expected = case[f"out_{normalization or 'raw'}"]

@@ -15,7 +15,10 @@ ASAN = "ASAN_OPTIONS" in os.environ  # it is slow, and takes terabytes of addres
 SECONDS = 60 if ASAN else 10  # a call
 MEMORY = 12 * 2**30  # that a process may ask for: a call that allocates more than a few GB fails
 
-GROUPS = ["slic", "quickshift", "stats", "torch", "bypass", "threads", "turbopixels"]
+GROUPS = [
+    *("slic", "quickshift", "turbopixels", "stats", "torch", "bypass", "threads"),
+    *("crf", "crf arrays", "crf labels", "lattice", "crf bypass"),
+]
 
 
 def run(group, after):
@@ -46,6 +49,8 @@ def test_only_errors_in_words(group):
 
 def main(group, after):
     import hostile
+    import hostile_crf
+    import hostile_crf_rest
     import hostile_quickshift
     import hostile_rest
     import hostile_slic
@@ -60,6 +65,11 @@ def main(group, after):
         "bypass": hostile_rest.bypass_cases,
         "threads": hostile_rest.thread_cases,
         "turbopixels": hostile_turbopixels.turbopixels_cases,
+        "crf": hostile_crf.crf_cases,
+        "crf arrays": hostile_crf.crf_array_cases,
+        "crf labels": hostile_crf_rest.labels_cases,
+        "lattice": hostile_crf_rest.lattice_cases,
+        "crf bypass": hostile_crf_rest.crf_bypass_cases,
     }
     add[group]()
     torch.set_num_threads(2)

@@ -1,4 +1,4 @@
-"""pydensecrf's classes and helpers, computed by pyseg. pydensecrf itself is not needed.
+"""pydensecrf's classes and functions, computed by pyseg. pydensecrf itself is not needed.
 
 A program written for it runs with its imports changed:
 

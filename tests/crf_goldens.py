@@ -58,7 +58,7 @@ class Case:
         return list(self.meta["kernels"])
 
     def features(self, kernel: dict[str, Any]) -> NDArray[np.float32]:
-        """[N, d] of a kernel: x, y first as of pydensecrf's images; for its helpers' types, axes in their order."""
+        """[N, d] of a kernel: x, y first as of pydensecrf's images; for types of its utils, axes in their order."""
         grids = list(np.indices(self.shape, np.float32))
         in_axes_order = kernel["type"].endswith("_nd")
         columns = grids if in_axes_order else grids[::-1]
