@@ -75,7 +75,7 @@ def _accuracy(rows: list[dict[str, Any]]) -> str:
 def _notes(document: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     absent = [] if any(row["implementation"] == PEER for row in rows) else ["pydensecrf2 was not installed."]
     notes = [
-        "Interleaved in one process. 1 thread: CPU time of the process, medians, ratio = median over rounds; 2 threads: "
+        "Interleaved in one process. 1 thread: CPU time, medians, ratio = median over rounds; 2 threads: "
         "wall clock, minima, ratio of minima. Photographs in rotation, fresh results.",
         "The lattice of positions depends on the image's size alone and is kept from call to call; 'spatial lattice "
         "anew' builds it in every call.",
