@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyseg._runtime import __version__, get_num_threads, info, set_num_threads
 from pyseg.errors import ImageReadError
+from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.slic import slic
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 
@@ -26,6 +27,7 @@ __all__ = [
     "SuperpixelStats",
     "__version__",
     "compat",
+    "felzenszwalb",
     "get_num_threads",
     "images",
     "info",

@@ -10,6 +10,7 @@ namespace py = pybind11;
   namespace pyseg::op {      \
   void bind(py::module_& m); \
   }
+PYSEG_BIND(felzenszwalb)
 PYSEG_BIND(slic)
 PYSEG_BIND(superpixel_stats)
 #undef PYSEG_BIND
@@ -34,6 +35,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
       },
       py::arg("threads"));
   m.def("get_num_threads", &pyseg::pool_threads);
+  pyseg::felzenszwalb::bind(m);
   pyseg::slic::bind(m);
   pyseg::superpixel_stats::bind(m);
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.slic import slic, slic_batch
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 
-__all__ = ["SuperpixelStats", "slic", "slic_batch", "superpixel_stats"]
+__all__ = ["SuperpixelStats", "felzenszwalb", "slic", "slic_batch", "superpixel_stats"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from pyseg.reference.felzenszwalb import felzenszwalb
 from pyseg.reference.slic import slic
 from pyseg.reference.superpixel_stats import superpixel_stats
 
-__all__ = ["slic", "superpixel_stats"]
+__all__ = ["felzenszwalb", "slic", "superpixel_stats"]
