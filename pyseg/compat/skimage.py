@@ -183,6 +183,7 @@ def felzenszwalb(
             RuntimeWarning,
             stacklevel=2,
         )
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype.kind in "bi" or (array.dtype.kind == "u" and array.dtype.itemsize > 2):
         array = _as_float(array)
     k = min(max(real("felzenszwalb", "scale", scale), math.ulp(0.0)), sys.float_info.max)

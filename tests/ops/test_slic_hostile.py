@@ -15,7 +15,7 @@ ASAN = "ASAN_OPTIONS" in os.environ  # it is slow, and takes terabytes of addres
 SECONDS = 60 if ASAN else 10  # a call
 MEMORY = 12 * 2**30  # that a process may ask for: a call that allocates more than a few GB fails
 
-GROUPS = ["slic", "stats", "torch", "bypass", "threads"]
+GROUPS = ["slic", "felzenszwalb", "stats", "torch", "bypass", "threads"]
 
 
 def run(group, after):
@@ -46,12 +46,14 @@ def test_only_errors_in_words(group):
 
 def main(group, after):
     import hostile
+    import hostile_felzenszwalb
     import hostile_rest
     import hostile_slic
     import torch
 
     add = {
         "slic": hostile_slic.slic_cases,
+        "felzenszwalb": hostile_felzenszwalb.felzenszwalb_cases,
         "stats": hostile_rest.stats_cases,
         "torch": hostile_rest.torch_cases,
         "bypass": hostile_rest.bypass_cases,
