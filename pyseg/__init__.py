@@ -17,6 +17,7 @@ from pyseg._runtime import __version__, get_num_threads, info, set_num_threads
 from pyseg.errors import ImageReadError
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
+from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
 from pyseg.ops.slic import slic
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "compat",
     "dense_crf",
+    "felzenszwalb",
     "get_num_threads",
     "images",
     "info",

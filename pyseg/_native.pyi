@@ -24,6 +24,15 @@ def quickshift(
     tree: bool,
     exact: bool,
 ) -> tuple[NDArray[np.int32], int, NDArray[np.int64], NDArray[Any]]: ...
+def felzenszwalb(
+    image: NDArray[Any],
+    axes: Sequence[int],
+    scale: float,
+    sigma: float,
+    min_size: int,
+    start_label: int,
+    kernel: Sequence[float] = ...,
+) -> tuple[NDArray[np.int32], int]: ...
 def slic(
     image: NDArray[Any],
     axes: Sequence[int],

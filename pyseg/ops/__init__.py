@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
+from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
 from pyseg.ops.slic import slic, slic_batch
@@ -17,6 +18,7 @@ __all__ = [
     "PermutohedralLattice",
     "SuperpixelStats",
     "dense_crf",
+    "felzenszwalb",
     "quickshift",
     "slic",
     "slic_batch",

@@ -27,6 +27,14 @@ def _quickshift(
     return labels, count, image.new_empty(shape, dtype=torch.int64), image.new_empty(shape, dtype=torch.float32)
 
 
+@torch.library.register_fake("pyseg::felzenszwalb")  # type: ignore[untyped-decorator]
+def _felzenszwalb(image: Tensor, scale: float, sigma: float, min_size: int, start_label: int) -> tuple[Tensor, Tensor]:
+    if image.dim() != 4:
+        raise ValueError(f"felzenszwalb: image must be [B, C, H, W], got {image.dim()} dimensions")
+    labels = image.new_empty([image.shape[0], *image.shape[2:]], dtype=torch.int32)
+    return labels, image.new_empty([image.shape[0]], dtype=torch.int64)
+
+
 @torch.library.register_fake("pyseg::slic")  # type: ignore[untyped-decorator]
 def _slic(
     image: Tensor,

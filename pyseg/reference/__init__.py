@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyseg.reference.dense_crf import dense_crf
+from pyseg.reference.felzenszwalb import felzenszwalb
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
 from pyseg.reference.quickshift import quickshift
 from pyseg.reference.slic import slic
@@ -13,6 +14,7 @@ __all__ = [
     "BruteForce",
     "PermutohedralLattice",
     "dense_crf",
+    "felzenszwalb",
     "quickshift",
     "slic",
     "superpixel_stats",

@@ -16,7 +16,7 @@ SECONDS = 60 if ASAN else 10  # a call
 MEMORY = 12 * 2**30  # that a process may ask for: a call that allocates more than a few GB fails
 
 GROUPS = [
-    *("slic", "quickshift", "turbopixels", "stats", "torch", "bypass", "threads"),
+    *("slic", "felzenszwalb", "quickshift", "turbopixels", "stats", "torch", "bypass", "threads"),
     *("crf", "crf arrays", "crf labels", "lattice", "crf bypass"),
 ]
 
@@ -51,6 +51,7 @@ def main(group, after):
     import hostile
     import hostile_crf
     import hostile_crf_rest
+    import hostile_felzenszwalb
     import hostile_quickshift
     import hostile_rest
     import hostile_slic
@@ -60,6 +61,7 @@ def main(group, after):
     add = {
         "slic": hostile_slic.slic_cases,
         "quickshift": hostile_quickshift.quickshift_cases,
+        "felzenszwalb": hostile_felzenszwalb.felzenszwalb_cases,
         "stats": hostile_rest.stats_cases,
         "torch": hostile_rest.torch_cases,
         "bypass": hostile_rest.bypass_cases,
