@@ -100,7 +100,7 @@ void make_graph(const double* mean_lab, const std::int64_t* area, std::int64_t c
   }
 }
 
-// Conjugate gradients with the diagonal as preconditioner, from x = target: errors are then the smoothing alone.
+// Conjugate gradients with the diagonal as preconditioner, from x = target.
 void diffuse(const Graph& graph, const double* pull, const double* target, const std::int8_t* seed, double* out) {
   const auto n = static_cast<std::size_t>(graph.count);
   System system{graph, seed, graph.degree};
@@ -113,7 +113,7 @@ void diffuse(const Graph& graph, const double* pull, const double* target, const
     for (auto k = static_cast<std::size_t>(graph.begin[i]); k < static_cast<std::size_t>(graph.begin[i + 1]); ++k)
       if (seed[graph.other[k]] >= 0) right[i] += graph.weight[k] * seed[graph.other[k]];
     if (seed[i] >= 0) right[i] = 0;
-    x[i] = seed[i] >= 0 ? 0 : target[i];
+    x[i] = seed[i] >= 0 ? 0 : strength > 0 ? target[i] : 0.5;
   }
   system.apply(x, q);
   for (std::size_t i = 0; i < n; ++i) {

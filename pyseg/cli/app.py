@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from .bench import bench
+from .cut import cut
 from .errors import Refused
 from .info import info
 from .superpixels import superpixels
@@ -75,5 +76,6 @@ def _root(
 
 
 app.command()(superpixels)
+app.command()(cut)
 app.command()(info)
 app.command()(bench)

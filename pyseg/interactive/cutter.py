@@ -28,7 +28,7 @@ SURE, LEAST_SHARE = 3.0, 0.02
 GAUSSIAN = (3.0, 1.0)  # sigma in pixels, weight
 BILATERAL = (20.0, 10.0, 2.0)  # sigma in pixels, sigma of 8-bit colour, weight
 SYMMETRIC = 1
-PIXELS_PER_SUPERPIXEL, MOST_SUPERPIXELS = 64, 5000
+PIXELS_PER_SUPERPIXEL, FEW_SUPERPIXELS, MOST_SUPERPIXELS = 64, 1500, 5000
 
 
 def cut(
@@ -84,7 +84,7 @@ class Cutter:
 
     Args:
         image: as for :func:`cut`. Kept as a copy in 8 bits.
-        superpixels: about how many; None: one for 64 pixels, 5,000 at most.
+        superpixels: about how many; None: one for 64 pixels, 5,000 at most; small images have more.
         click_radius: of the disc that a click marks, in pixels; None: half a hundredth of the longer side.
         n_iter: steps of the dense CRF; 0: the mask follows superpixels.
         channel_axis: which axis holds the channels of an image with three axes.
@@ -107,7 +107,8 @@ class Cutter:
         if superpixels is not None:
             superpixels = integer("cut", "superpixels", superpixels, 1, 2**20)
         pixels = self._shape[0] * self._shape[1]
-        self._wanted = superpixels or max(1, min(MOST_SUPERPIXELS, pixels // PIXELS_PER_SUPERPIXEL))
+        enough = max(pixels // PIXELS_PER_SUPERPIXEL, min(pixels // 16, FEW_SUPERPIXELS), 1)
+        self._wanted = superpixels or min(enough, MOST_SUPERPIXELS)
         self._steps = integer("cut", "n_iter", n_iter, 0, 1000)
         self._radius = 0.005 * max(self._shape)
         if click_radius is not None:

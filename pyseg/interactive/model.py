@@ -20,14 +20,14 @@ Floats = NDArray[np.float64]
 SIGMA, LEAK = 7.0, 0.03  # of an edge: colours that differ by this much are of two things; what passes all the same
 PULL = 0.2  # of colour and prior against the neighbours
 STEEP, REACH = 3.0, 1.1  # a region's prior: logit = STEEP (REACH - radius)
+BARE = 0.7  # of REACH, where a region has no outside to learn the background from: its border is then
 COLOR, LEAST, CLIP = 1.3, 3e-4, 4.0  # weight of the log ratio of colours; density of a colour not seen; its limit
 AROUND = 0.4  # how far from a region, in its size, the background is looked at
 STROKES = 1.5  # weight of the diffused strokes as a prior
 BELIEF = 0.2  # of what is not marked, beside strokes, in the colour models
-FAINT = 1e-4
-NEAR_BOTH = 1e-4
-REST = 0.5
-NEAR = 0.004  # pull to 0 per area where foreground alone is marked: how far a click reaches
+# How far strokes reach, as the pull per area to what a walker becomes that meets none: where both kinds are marked, where
+# one is, and where a region's outside is the other kind.
+NEAR_BOTH, NEAR, FAINT = 0.01, 0.004, 1e-4
 ROUNDS = 3  # of colour models
 GUESS = 2.0  # logit of a mask to refine
 
@@ -47,9 +47,7 @@ def superpixels(image: NDArray[np.uint8], wanted: int) -> Superpixels:
     from pyseg.ops.slic import slic
 
     labels, stats = slic(image, n_segments=wanted, convert2lab=True, return_stats=True)
-    graph = _runtime.native().CutGraph(
-        stats.mean_lab, stats.area, stats.edges, stats.boundary_length, SIGMA, LEAK
-    )
+    graph = _runtime.native().CutGraph(stats.mean_lab, stats.area, stats.edges, stats.boundary_length, SIGMA, LEAK)
     return Superpixels(labels, np.ascontiguousarray(stats.center[:, ::-1]), stats.area.astype(np.float64), graph)
 
 
@@ -83,7 +81,8 @@ def probabilities(
     prior = np.zeros(len(seed))
     outside = np.ones(len(seed))  # weight of a superpixel as a sample of the background
     if region is not None:
-        prior += STEEP * (REACH - region.radius(parts.points))
+        reach = REACH if (seed == 0).any() else BARE * REACH
+        prior += STEEP * (reach - region.radius(parts.points))
         outside = np.exp(-region.away(parts.points) / AROUND)
     elif guess is None and not given[1]:  # nothing says where the object is: in the middle
         height, width = parts.labels.shape
@@ -115,7 +114,7 @@ def _reach(
     n = len(seed)
     between = given[1] and placed and bool((seed == 0).any())
     pull = FAINT if between else NEAR_BOTH if all(given) else NEAR
-    rest = 0.5 if placed else (REST if all(given) else (0.0 if given[1] else 0.5))
+    rest = 0.0 if given[1] and not placed else 0.5
     start = seed if given[1] else own
     return STROKES * _logit(parts.graph.diffuse(np.full(n, pull), np.full(n, rest), start), 0.01)
 
@@ -126,7 +125,6 @@ def _rounds(parts: Superpixels, seed: NDArray[np.int8], prior: Floats, outside: 
     x = np.where(free, _sigmoid(prior), seed)
     pull = np.full(len(seed), PULL)
     belief = np.where(free, BELIEF if stroked else 1.0, 1.0)
-    has = {bool(s) for s in seed[~free]}
     for _ in range(ROUNDS):
         ratio = parts.graph.color_ratio(parts.area * belief * x, parts.area * belief * (1 - x) * outside, LEAST)
         evidence = np.clip(COLOR * ratio, -CLIP, CLIP) + prior

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from pyseg.reference import cut
 from pyseg.reference.slic import slic
 from pyseg.reference.superpixel_stats import superpixel_stats
 
-__all__ = ["slic", "superpixel_stats"]
+__all__ = ["cut", "slic", "superpixel_stats"]
