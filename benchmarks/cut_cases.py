@@ -1,4 +1,4 @@
-"""Objects to cut out, and people that there are not: boxes, strokes, clicks and contours drawn by rule from a known mask.
+"""Objects to cut out, and simulated people: boxes, strokes, clicks and contours drawn by rule from a known mask.
 
 The photographs and their annotations are no part of the project: they lie in the folder that PYSEG_SHARED names, or
 ``shared`` beside the repository. Every simulator is a function of the mask alone, without random numbers.

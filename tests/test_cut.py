@@ -293,8 +293,8 @@ def test_flat_image():
     assert not got[:10].any()
     assert pyseg.cut(image, box=(0, 0, 80, 60)).shape == (60, 80)
     got = pyseg.cut(image, clicks=[(20, 30, True), (60, 30, False)])
-    assert got[30, 18:23].all()
-    assert not got[30, 58:63].any()
+    assert got[30, 20]
+    assert not got[30, 50:].any()
 
 
 def test_box_that_is_the_image(disc):
@@ -416,7 +416,7 @@ def graph():
     n = 90
     edges = np.unique(np.sort(np.stack([rng.integers(0, n - 1, 300), rng.integers(0, n - 1, 300)], 1), 1), axis=0)
     edges = edges[edges[:, 0] != edges[:, 1]].astype(np.int32)
-    lab = rng.normal(0, 15, (n, 3)) + [50, 0, 0]
+    lab = rng.normal(0, 15, (n, 3)) + np.array([50, 0, 0])
     area, boundary = rng.integers(20, 90, n), rng.integers(1, 30, len(edges))
     return lab, area, edges, boundary, native.CutGraph(lab, area, edges, boundary, 7.0, 0.03)
 

@@ -1,8 +1,8 @@
 """Interactive segmentation without a network: a box, clicks, strokes, a contour, a trimap or a mask in, a mask out.
 
-Superpixels carry the reasoning: blurred histograms of their colours inside and outside (as the colour models of GrabCut,
-Rother et al., SIGGRAPH 2004), a prior of position, and diffusion over their adjacency (Grady's random walks, see
-``cpp/cut/cut.h``). A two-class dense CRF over the pixels (Kraehenbuehl & Koltun, NIPS 2011; for this use Cheng et al.,
+Superpixels carry the reasoning: blurred histograms of their colours inside and outside (in the place of GrabCut's
+mixtures, Rother et al., SIGGRAPH 2004), a prior of position, and diffusion over their adjacency (Grady's random walks,
+see ``cpp/cut/cut.h``). A two-class dense CRF over the pixels (Kraehenbuehl & Koltun, NIPS 2011; for this use Cheng et al.,
 "DenseCut", 2015) then finds the boundary.
 """
 
@@ -24,8 +24,8 @@ from pyseg.interactive.regions import Box, Contour, Region
 __all__ = ["Cutter", "cut"]
 
 # The CRF: logits of superpixels count SURE times; the kernels of neighbouring pixels and of similar pixels near by.
-SURE, LEAST_SHARE = 3.0, 0.02
-GAUSSIAN = (3.0, 1.0)  # sigma in pixels, weight
+SURE, LEAST_SHARE = 2.0, 0.02
+GAUSSIAN = (3.0, 0.5)  # sigma in pixels, weight
 BILATERAL = (20.0, 10.0, 2.0)  # sigma in pixels, sigma of 8-bit colour, weight
 SYMMETRIC = 1
 PIXELS_PER_SUPERPIXEL, FEW_SUPERPIXELS, MOST_SUPERPIXELS = 64, 1500, 5000
@@ -44,9 +44,9 @@ def cut(
 ) -> Array:
     """Cuts an object out of a photograph, given some of: a box, clicks, strokes, a contour, a trimap, a first mask.
 
-    What is marked by clicks, scribbles or a trimap is kept to the pixel: the mask is True wherever foreground was marked
-    and False wherever background was. Where marks contradict each other, clicks win over scribbles and those over a
-    trimap, and of two clicks or lines the later one. Outside of a box or a contour nothing is of the object, unless it
+    What is marked by clicks, scribbles or a trimap is kept to the pixel: the mask is True wherever foreground was
+    marked and False wherever background was. Where marks contradict each other, clicks win over scribbles and those
+    over a trimap, and of two clicks or lines the later one. Outside of a box or a contour nothing is of the object, unless it
     was marked as foreground.
 
     Args:
@@ -99,7 +99,7 @@ class Cutter:
         *,
         superpixels: int | None = None,
         click_radius: float | None = None,
-        n_iter: int = 5,
+        n_iter: int = 3,
         channel_axis: int | None = -1,
     ) -> None:
         self._image, self._back = inputs.picture(image, channel_axis)
@@ -195,7 +195,8 @@ class Cutter:
         self, box: Any, clicks: Any, scribbles: Any, contour: Any, trimap: Any, mask: Any
     ) -> tuple[tuple[str, Any], ...]:
         """What is given, in the order in which it is drawn."""
-        shape, step = self._shape, []
+        shape = self._shape
+        step: list[tuple[str, Any]] = []
         if box is not None and contour is not None:
             raise ValueError("cut: box and contour exclude each other, got both")
         if mask is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,8 @@ def _map(name: str, value: Any, shape: Shape, kinds: str, what: str) -> NDArray[
 
 def mask(value: Any, shape: Shape) -> NDArray[np.bool_]:
     array = _map("mask", value, shape, "biu", "bool or integers")
-    return array != 0
+    result: NDArray[np.bool_] = array != 0
+    return result
 
 
 def trimap(value: Any, shape: Shape) -> Strokes:
@@ -180,7 +182,7 @@ def paint_line(canvas: Strokes, points: NDArray[np.float64], width: float, value
     reach = max(width / 2, 0.71)  # a line of any width leaves no gaps
     ends = np.concatenate([points[:1], points]) if len(points) == 1 else points
     rows, columns = canvas.shape
-    for (ax, ay), (bx, by) in zip(ends[:-1], ends[1:], strict=True):
+    for (ax, ay), (bx, by) in pairwise(ends):
         x0, x1 = (int(np.clip(v, 0, columns)) for v in (min(ax, bx) - reach, max(ax, bx) + reach + 1))
         y0, y1 = (int(np.clip(v, 0, rows)) for v in (min(ay, by) - reach, max(ay, by) + reach + 1))
         x, y = np.arange(x0, x1) - ax, (np.arange(y0, y1) - ay)[:, None]

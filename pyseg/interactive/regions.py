@@ -33,13 +33,16 @@ class Box:
         center = np.array([self.x0 + self.x1 - 1, self.y0 + self.y1 - 1]) / 2
         half = np.array([self.x1 - self.x0, self.y1 - self.y0]) / 2
         x, y = ((points - center) / half).T
-        return np.sqrt(x * x + y * y)
+        result: Floats = np.sqrt(x * x + y * y)
+        return result
 
     def away(self, points: Floats) -> Floats:
         """[N] distance from the box in units of its size; 0 inside."""
         over_x = np.maximum(np.maximum(self.x0 - points[:, 0], points[:, 0] - self.x1), 0)
         over_y = np.maximum(np.maximum(self.y0 - points[:, 1], points[:, 1] - self.y1), 0)
-        return np.sqrt((over_x * over_x + over_y * over_y) / ((self.x1 - self.x0) * (self.y1 - self.y0)))
+        area = (self.x1 - self.x0) * (self.y1 - self.y0)
+        result: Floats = np.sqrt((over_x * over_x + over_y * over_y) / area)
+        return result
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,14 @@ class Contour:
             if ay != by:
                 odd ^= ((ay > y) != (by > y)) & (x < ax + (y - ay) * (dx / dy))
         distance = np.sqrt(nearest)
-        return np.where(odd, distance, -distance)
+        result: Floats = np.where(odd, distance, -distance)
+        return result
 
     def radius(self, points: Floats) -> Floats:
         """[N]: 0 at the point deepest inside, 1 on the line, more outside."""
         signed = self._signed(points)
-        return 1 - signed / max(float(signed.max()), 1.0)
+        result: Floats = 1 - signed / max(float(signed.max()), 1.0)
+        return result
 
     def away(self, points: Floats) -> Floats:
         size = np.sqrt(max(float(np.prod(np.ptp(self.polygon, axis=0))), 1.0))
