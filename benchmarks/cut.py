@@ -212,8 +212,8 @@ def markdown(document: dict[str, Any]) -> str:
         f"Objects of at least {cut_cases.LEAST_AREA} pixels whose box is at most {100 * cut_cases.MOST_OF_BOX:.0f} % "
         f"of the photograph; of BSDS500 the {cut_cases.PER_IMAGE} largest connected regions of the first annotator. "
         "Boxes are those of the masks; strokes are the skeletons of the object and its surroundings, 5 pixels "
-        "wide; the contour is the convex hull, 4 % of its size outside; each click is at the middle of the largest error left, "
-        "of each implementation's own. grabCut: 5 iterations, "
+        "wide; the contour is the convex hull, 4 % of its size outside; each click is at the middle of the largest error "
+        "left, of each implementation's own. grabCut: 5 iterations, "
         "GC_INIT_WITH_RECT for the box, else GC_INIT_WITH_MASK; to it, clicks are discs of 3 pixels or more. Contours, "
         "clicks, and strokes with a box: every third object. The "
         "constants of pyseg were chosen on these objects, which are few, with one setting for both sets.",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pyseg
-from pyseg import _runtime, reference
+from pyseg import _runtime
 
 native = _runtime.native()
 
@@ -26,7 +26,6 @@ def iou(a, b):
     return (a & b).sum() / (a | b).sum()
 
 
-TRIANGLE = [[80, 0], [150, 119], [10, 119]]
 BOX = (43, 23, 117, 97)
 
 
@@ -273,28 +272,7 @@ def test_inputs_are_not_modified(disc):
     assert (image.tobytes(), {k: np.asarray(v).tobytes() for k, v in each.items()}) == before
 
 
-# ---- hostile
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 1), (1, 50, 3), (50, 1), (2, 2, 3)])
-def test_tiny_images(shape):
-    image = np.full(shape, 90, np.uint8)
-    height, width = shape[:2]
-    assert pyseg.cut(image, clicks=[(0, 0, True)])[0, 0]
-    assert not pyseg.cut(image, clicks=[(0, 0, False)])[0, 0]
-    assert pyseg.cut(image, box=(0, 0, width, height)).shape == (height, width)
-    assert pyseg.cut(image, mask=np.ones((height, width)) > 0).all()
-
-
-def test_flat_image():
-    image = np.full((60, 80, 3), 128, np.uint8)
-    got = pyseg.cut(image, box=(20, 10, 60, 50))
-    assert got[30, 40]
-    assert not got[:10].any()
-    assert pyseg.cut(image, box=(0, 0, 80, 60)).shape == (60, 80)
-    got = pyseg.cut(image, clicks=[(20, 30, True), (60, 30, False)])
-    assert got[30, 20]
-    assert not got[30, 50:].any()
+# ---- nothing to learn the background or the object from
 
 
 def test_box_that_is_the_image(disc):
@@ -306,144 +284,3 @@ def test_box_that_is_the_image(disc):
 def test_background_alone_leaves_the_middle(disc):
     image, mask = disc
     assert iou(pyseg.cut(image, scribbles=[([(5, 5), (155, 5), (155, 115), (5, 115), (5, 5)], False)]), mask) > 0.9
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({}, "must be given, got none"),
-        ({"clicks": []}, "must be given, got none"),
-        ({"scribbles": []}, "must be given, got none"),
-        ({"scribbles": np.full((120, 160), -1)}, "no marked pixel"),
-        ({"trimap": np.full((120, 160), 128)}, "no marked pixel"),
-        ({"scribbles": [([(-50, -50), (-40, -50)], True)]}, "no marked pixel"),
-        ({"box": (200, 10, 300, 50)}, "box must overlap the image, 160 x 120"),
-        ({"box": (50, 10, 50, 50)}, "x1 > x0"),
-        ({"box": (0, 0, np.nan, 9)}, "finite coordinates"),
-        ({"box": (0, 0, np.inf, 9)}, "finite coordinates"),
-        ({"box": (0, 0, 9)}, "box must be"),
-        ({"box": BOX, "contour": TRIANGLE}, "exclude each other"),
-        ({"contour": [[200, 0], [300, 0], [250, 50]]}, "pixel of the image inside"),
-        ({"contour": [[0, 0], [1, 1]]}, "N >= 3"),
-        ({"contour": [[0, 0], [50, 50], [100, 100]]}, "pixel of the image inside"),
-        ({"clicks": [(160, 0, True)]}, "a click must lie in the image"),
-        ({"clicks": [(np.nan, 0, True)]}, "a number, got nan"),
-        ({"scribbles": np.full((120, 160), 2)}, "must hold -1, 0, 1 alone, got 2"),
-        ({"scribbles": np.zeros((5, 5), int)}, "as the image"),
-        ({"scribbles": [([(0, 0)], True, 0)]}, "width must be"),
-        ({"trimap": np.full((120, 160), 3)}, "must hold 0, 128, 255 alone, got 3"),
-        ({"mask": np.zeros((160, 120), bool)}, "as the image"),
-        ({"box": BOX, "superpixels": 0}, "superpixels must be"),
-        ({"box": BOX, "n_iter": -1}, "n_iter must be"),
-        ({"box": BOX, "click_radius": -1}, "click_radius must be"),
-    ],
-)
-def test_wrong_values(disc, arguments, said):
-    with pytest.raises(ValueError, match=said):
-        pyseg.cut(disc[0], **arguments)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"box": "abcd"},
-        {"box": object()},
-        {"clicks": 3},
-        {"clicks": "ab"},
-        {"clicks": [3]},
-        {"clicks": [(1, 1, "yes")]},
-        {"clicks": [("a", 1)]},
-        {"contour": "abc"},
-        {"scribbles": 3},
-        {"scribbles": [3]},
-        {"scribbles": np.zeros((120, 160))},
-        {"scribbles": np.zeros((120, 160), bool)},
-        {"trimap": np.zeros((120, 160))},
-        {"mask": np.zeros((120, 160))},
-        {"mask": "mask"},
-        {"box": BOX, "n_iter": 1.5},
-    ],
-)
-def test_wrong_kinds(disc, arguments):
-    with pytest.raises(TypeError, match="cut: "):
-        pyseg.cut(disc[0], **arguments)
-
-
-@pytest.mark.parametrize(
-    ("image", "error"),
-    [
-        (np.zeros((0, 5, 3), np.uint8), ValueError),
-        (np.zeros((5, 5, 2), np.uint8), ValueError),
-        (np.zeros((5, 5, 4), np.uint8), ValueError),
-        (np.zeros(5, np.uint8), ValueError),
-        (np.full((5, 5), np.nan), ValueError),
-        (np.full((5, 5), np.inf, np.float32), ValueError),
-        (np.full((5, 5), 255.0), ValueError),
-        (np.zeros((5, 5), np.int32), TypeError),
-        (np.zeros((5, 5), complex), TypeError),
-        (np.zeros((5, 5), object), TypeError),
-        ([[1, 2]], TypeError),
-    ],
-)
-def test_wrong_images(image, error):
-    with pytest.raises(error, match="cut: "):
-        pyseg.cut(image, clicks=[(0, 0, True)])
-
-
-def test_native_refuses_what_would_read_beyond():
-    labels, strokes = np.array([[0, 5]], np.int32), np.zeros((1, 2), np.int8)
-    for call in (
-        lambda: native.cut_strokes(labels, strokes, 3),
-        lambda: native.cut_strokes(-labels, strokes, 3),
-        lambda: native.cut_strokes(labels, strokes[:, :1], 9),
-        lambda: native.cut_unary(labels, np.zeros(3, np.float32), strokes),
-        lambda: native.cut_finish(np.zeros((3, 2), np.float32), strokes),
-        lambda: native.CutGraph(np.zeros((2, 3)), np.ones(2, int), np.array([[0, 2]]), np.ones(1, int), 1.0, 1.0),
-        lambda: native.CutGraph(np.full((2, 3), np.nan), np.ones(2, int), np.zeros((0, 2)), np.ones(0, int), 1.0, 1.0),
-        lambda: native.CutGraph(np.full((2, 3), 1e9), np.ones(2, int), np.zeros((0, 2)), np.ones(0, int), 1.0, 1.0),
-    ):
-        with pytest.raises(ValueError, match="cut: "):
-            call()
-
-
-# ---- against the definition
-
-
-@pytest.fixture(scope="module")
-def graph():
-    """A random one of 90 superpixels in a strip of neighbours, one of which has none."""
-    rng = np.random.default_rng(3)
-    n = 90
-    edges = np.unique(np.sort(np.stack([rng.integers(0, n - 1, 300), rng.integers(0, n - 1, 300)], 1), 1), axis=0)
-    edges = edges[edges[:, 0] != edges[:, 1]].astype(np.int32)
-    lab = rng.normal(0, 15, (n, 3)) + np.array([50, 0, 0])
-    area, boundary = rng.integers(20, 90, n), rng.integers(1, 30, len(edges))
-    return lab, area, edges, boundary, native.CutGraph(lab, area, edges, boundary, 7.0, 0.03)
-
-
-@pytest.mark.parametrize("pull", [1e-4, 0.02, 1.0])
-def test_diffusion_is_the_solution(graph, pull):
-    lab, area, edges, boundary, built = graph
-    rng = np.random.default_rng(4)
-    seed = rng.choice([-1, -1, -1, 0, 1], len(area)).astype(np.int8)
-    target, pulls = rng.random(len(area)), np.full(len(area), pull)
-    weight = reference.cut.weights(lab, edges, boundary, 7.0, 0.03)
-    want = reference.cut.diffuse(weight, edges, area.astype(float), pulls, target, seed)
-    got = built.diffuse(pulls, target, seed)
-    assert np.abs(got - want).max() < 2e-4
-    assert np.array_equal(got[seed >= 0], seed[seed >= 0])
-
-
-def test_what_nothing_reaches_is_undecided(graph):
-    built = graph[-1]
-    n = built.count
-    assert np.allclose(built.diffuse(np.zeros(n), np.zeros(n), np.full(n, -1)), 0.5, atol=0.01)
-
-
-def test_colors_are_the_blurred_histograms(graph):
-    lab, *_, built = graph
-    rng = np.random.default_rng(5)
-    inside, outside = rng.random((2, built.count))
-    want = reference.cut.color_ratio(lab, inside, outside, 1e-4)
-    assert np.abs(built.color_ratio(inside, outside, 1e-4) - want).max() < 1e-3
-    assert np.abs(built.color_ratio(inside * 0, outside, 1e-4)).max() < 12

@@ -2,8 +2,8 @@
 
 Superpixels carry the reasoning: blurred histograms of their colours inside and outside (in the place of GrabCut's
 mixtures, Rother et al., SIGGRAPH 2004), a prior of position, and diffusion over their adjacency (Grady's random walks,
-see ``cpp/cut/cut.h``). A two-class dense CRF over the pixels (Kraehenbuehl & Koltun, NIPS 2011; for this use Cheng et al.,
-"DenseCut", 2015) then finds the boundary.
+see ``cpp/cut/cut.h``). A two-class dense CRF over the pixels (Kraehenbuehl & Koltun, NIPS 2011; for this use
+Cheng et al., "DenseCut", 2015) then finds the boundary.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def cut(
 
     What is marked by clicks, scribbles or a trimap is kept to the pixel: the mask is True wherever foreground was
     marked and False wherever background was. Where marks contradict each other, clicks win over scribbles and those
-    over a trimap, and of two clicks or lines the later one. Outside of a box or a contour nothing is of the object, unless it
-    was marked as foreground.
+    over a trimap, and of two clicks or lines the later one. Outside of a box or a contour nothing is of the object,
+    unless it was marked as foreground.
 
     Args:
         image: [H, W], [H, W, 1] or [H, W, 3] (RGB): uint8, uint16 (stretched to its range) or floating point within
@@ -266,8 +266,12 @@ class Cutter:
         energy = native.cut_unary(labels, (SURE * np.log(x / (1 - x))).astype(np.float32), known)
         q: NDArray[np.float32] = np.empty_like(energy)
         weights = [np.float32(GAUSSIAN[1]), np.float32(BILATERAL[2])]
-        self._lattices().infer(energy, 0, weights, self._steps, False, q)
+        lattices = self._lattices()
+        lattices.infer(energy, 0, weights, self._steps, False, q)
         probability, mask = native.cut_finish(q, known)
+        if region is not None and not mask.any():  # the CRF has smoothed a small or flat object away: superpixels alone
+            lattices.infer(energy, 0, weights, 0, False, q)
+            probability, mask = native.cut_finish(q, known)
         return probability, mask
 
     def _lattices(self) -> Any:
