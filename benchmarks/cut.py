@@ -1,6 +1,6 @@
 """Objects cut out of photographs: pyseg beside OpenCV's grabCut, intersection over union and milliseconds in one table.
 
-python benchmarks/cut.py [--images N] [--rounds N] [--out FOLDER]
+python benchmarks/cut.py [--images N] [--rounds N] [--redraw] [--out FOLDER]
 
 Both get the same box, strokes, contour and clicks (``cut_cases.py``), in one thread, in turn in one process. What
 is timed is CPU time of the process for a photograph not seen before, superpixels and lattices included. Then the
@@ -212,8 +212,8 @@ def markdown(document: dict[str, Any]) -> str:
         f"Objects of at least {cut_cases.LEAST_AREA} pixels whose box is at most {100 * cut_cases.MOST_OF_BOX:.0f} % "
         f"of the photograph; of BSDS500 the {cut_cases.PER_IMAGE} largest connected regions of the first annotator. "
         "Boxes are those of the masks; strokes are the skeletons of the object and its surroundings, 5 pixels "
-        "wide; the contour is the convex hull, 4 % of its size outside; each click is at the middle of the largest error "
-        "left, of each implementation's own. grabCut: 5 iterations, "
+        "wide; the contour is the convex hull, 4 % of its size outside; each click is at the middle of the largest "
+        "error left, of each implementation's own. grabCut: 5 iterations, "
         "GC_INIT_WITH_RECT for the box, else GC_INIT_WITH_MASK; to it, clicks are discs of 3 pixels or more. Contours, "
         "clicks, and strokes with a box: every third object. The "
         "constants of pyseg were chosen on these objects, which are few, with one setting for both sets.",
@@ -228,14 +228,18 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=0, metavar="N", help="N objects, evenly spaced; 0: all")
     parser.add_argument("--rounds", type=int, default=25, metavar="N", help="re-cuts timed")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", metavar="FOLDER")
+    parser.add_argument("--redraw", action="store_true", help="only the table, from the JSON in FOLDER")
     options = parser.parse_args()
-    rows = measure(options.images)
-    if not rows:
-        print("no objects: nothing in $PYSEG_SHARED, nor in ../shared")
-    document = {"environment": describe(), "load": 0.0, "rows": rows, "recut": recut(options.rounds)}
-    document["load"] = round(os.getloadavg()[0], 2)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "cut.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    stored = options.out / "cut.json"
+    if not options.redraw:
+        rows = measure(options.images)
+        if not rows:
+            print("no objects: nothing in $PYSEG_SHARED, nor in ../shared")
+        document = {"environment": describe(), "rows": rows, "recut": recut(options.rounds)}
+        document["load"] = round(os.getloadavg()[0], 2)
+        options.out.mkdir(parents=True, exist_ok=True)
+        stored.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    document = json.loads(stored.read_text(encoding="utf-8"))
     text = markdown(document)
     (options.out / "cut.md").write_text(text, encoding="utf-8")
     print(text)
