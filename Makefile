@@ -26,7 +26,7 @@ $(VENV)/.test: $(VENV)/.tools pyproject.toml
 	$(BIN)/python -m pip install --quiet --group test --group peers
 	touch $@
 
-# The main job on a real photograph: superpixels, pictures in demo/, and the time beside scikit-image.
+# The main job on real photographs: superpixels, an object cut out, pictures in demo/, and the time beside scikit-image.
 demo: $(VENV)/.built $(VENV)/.test
 	$(BIN)/python examples/demo.py demo
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyseg._runtime import __version__, get_num_threads, info, set_num_threads
 from pyseg.errors import ImageReadError
+from pyseg.interactive import Cutter, cut
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bilateral",
+    "Cutter",
     "Features",
     "Gaussian",
     "ImageReadError",
@@ -36,6 +38,7 @@ __all__ = [
     "SuperpixelStats",
     "__version__",
     "compat",
+    "cut",
     "dense_crf",
     "felzenszwalb",
     "get_num_threads",

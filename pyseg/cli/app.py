@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from .bench import bench
 from .crf import crf
+from .cut import cut
 from .errors import Refused
 from .info import info
 from .side_by_side import compare
@@ -79,5 +80,6 @@ def _root(
 app.command()(superpixels)
 app.command()(compare)
 app.command()(crf)
+app.command()(cut)
 app.command()(info)
 app.command()(bench)

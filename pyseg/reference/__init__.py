@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyseg.reference import cut
 from pyseg.reference.dense_crf import dense_crf
 from pyseg.reference.felzenszwalb import felzenszwalb
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
@@ -13,6 +14,7 @@ from pyseg.reference.turbopixels import turbopixels
 __all__ = [
     "BruteForce",
     "PermutohedralLattice",
+    "cut",
     "dense_crf",
     "felzenszwalb",
     "quickshift",
