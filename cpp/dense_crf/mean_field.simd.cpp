@@ -114,10 +114,11 @@ void prefetch(const Pass& pass, std::int64_t block) {
   }
 }
 
-// rows of logits, and those of the last class, to Q_c - Q_last; last [16]: Q_last. Where the largest
-// logits of all points are near 0, as almost everywhere, they need not be taken away.
+// rows of logits, and those of the last class, to Q_c - Q_last, or in the last pass to Q_c: out of the difference, a
+// small Q would come as 0; last [16]: Q_last. Where the largest logits of all points are near 0, as almost everywhere,
+// they need not be taken away.
 template <int Blocks, int Tail>
-void differences(float* rows, const float* last_logit, float* last) {
+void differences(float* rows, const float* last_logit, bool differ, float* last) {
   using Values = Row<Blocks, Tail>;
   constexpr int kSize = Values::kSize;
   alignas(64) float most[kLanes], sum[kLanes];
@@ -156,7 +157,7 @@ void differences(float* rows, const float* last_logit, float* last) {
   }
   for (int i = 0; i < kLanes; ++i) {
     Values e = Values::from(rows + i * kSize);
-    e.each(e, [a = sum[i], b = last[i]](auto& x, const auto&) { x = x * a - b; });
+    e.each(e, [a = sum[i], b = differ ? last[i] : 0.0f](auto& x, const auto&) { x = x * a - b; });
     e.to(rows + i * kSize);
   }
 }
@@ -172,14 +173,14 @@ void write(const Pass& pass, std::int64_t block, const float* rows, const float*
         for (int j = 0; j < 4; ++j) v[j] = load<Four>(rows + (i + j) * pass.stride + c);
         transpose(v);
         for (std::int64_t j = 0; j < 4 && c + j < channels; ++j)
-          store(pass.out.data + (c + j) * pass.out.class_stride + at[i], v[j] + load<Four>(last + i));
+          store(pass.out.data + (c + j) * pass.out.class_stride + at[i], v[j]);
       }
     std::memcpy(pass.out.data + channels * pass.out.class_stride + at[0], last, kLanes * sizeof(float));
     return;
   }
   for (int i = 0; i < count; ++i) {
     float* q = pass.out.data + at[i] * pass.out.point_stride;
-    for (std::int64_t c = 0; c < channels; ++c) q[c * pass.out.class_stride] = rows[i * pass.stride + c] + last[i];
+    for (std::int64_t c = 0; c < channels; ++c) q[c * pass.out.class_stride] = rows[i * pass.stride + c];
     q[channels * pass.out.class_stride] = last[i];
   }
 }
@@ -230,7 +231,7 @@ struct Fused {
       prefetch(pass, block);
       gather_taps(pass, block, taps);
       read(block);
-      differences<Blocks, Tail>(rows, pass.last + block * kLanes, last);
+      differences<Blocks, Tail>(rows, pass.last + block * kLanes, pass.splat, last);
       if (pass.splat) add();
       else write(pass, block, rows, last);
     }
