@@ -1,7 +1,6 @@
 // What comes before and after the fused pass: the unary term to rows of logits, rows to half precision; and the softmax
 // of the pass that is not fused.
 #include <algorithm>
-#include <vector>
 
 #include "dense_crf/kernels.h"
 #include "dense_crf/math.h"
@@ -34,23 +33,25 @@ void softmax(float* rows, std::int64_t count, std::int64_t stride) {
   }
 }
 
-// Logits of class c of the points from `i` on; adds to `wrong` what is not finite or no probability.
-inline Floats logit(ClassView<const float> unary, const std::uint32_t* points, UnaryKind kind, std::int64_t c,
-                    Floats& wrong) {
+// What is given of class c, of the points from `points` on.
+inline Floats given(ClassView<const float> unary, const std::uint32_t* points, std::int64_t c) {
   const float* in = unary.data + c * unary.class_stride;
+  if (unary.point_stride == 1 && adjacent(points, kVector)) return load<Floats>(in + points[0]);
   Floats v;
-  if (unary.point_stride == 1 && adjacent(points, kVector)) {
-    v = load<Floats>(in + points[0]);
-  } else {
-    for (int i = 0; i < kVector; ++i) v[i] = in[points[i] * unary.point_stride];
-  }
-  if (kind == UnaryKind::probabilities) {
-    const Ints within = (v >= 0.0f) & (v <= 1.0f + 1e-4f);  // false for NaN
-    wrong += within ? all(0.0f) : all(1.0f);
-    return log_of(greater_of(v, all(kLeastProbability)));
-  }
-  wrong += v * 0.0f;
+  for (int i = 0; i < kVector; ++i) v[i] = in[points[i] * unary.point_stride];
+  return v;
+}
+
+inline Floats to_logit(Floats v, UnaryKind kind) {
+  if (kind == UnaryKind::probabilities) return log_of(greater_of(v, all(kLeastProbability)));
   return kind == UnaryKind::energy ? -v : v;
+}
+
+// Not 0 where a value is not finite, or no probability.
+inline Floats wrong_in(Floats v, UnaryKind kind) {
+  if (kind != UnaryKind::probabilities) return v * 0.0f;
+  const Ints within = (v >= 0.0f) & (v <= 1.0f + 1e-4f);  // false for NaN
+  return within ? all(0.0f) : all(1.0f);
 }
 
 // rows [16][stride] from four columns of 16.
@@ -65,33 +66,32 @@ void to_rows(const float* columns, std::int64_t stride, float* rows) {
 
 bool logits(ClassView<const float> unary, const std::uint32_t* points, UnaryKind kind, std::int64_t classes,
             std::int64_t stride, float* rows, float* last) {
+  alignas(64) float most[kLanes], columns[4 * kLanes];
   Floats wrong{};
+  const float sign = kind == UnaryKind::energy ? -1.0f : 1.0f;
+  for (int i = 0; i < kLanes; i += kVector) {
+    Floats top = all(-__builtin_inff());
+    for (std::int64_t c = 0; c < classes; ++c) {
+      const Floats v = given(unary, points + i, c);
+      wrong += wrong_in(v, kind);
+      top = greater_of(top, v * sign);
+    }
+    store(most + i, to_logit(top * sign, kind));
+  }
+  const auto less_most = [&](std::int64_t c, int i) {
+    return to_logit(given(unary, points + i, c), kind) - load<Floats>(most + i);
+  };
   if (stride == 1) {
-    for (int i = 0; i < kLanes; i += kVector)
-      store(rows + i, logit(unary, points + i, kind, 0, wrong) - logit(unary, points + i, kind, 1, wrong));
+    for (int i = 0; i < kLanes; i += kVector) store(rows + i, less_most(0, i) - less_most(1, i));
   } else {
-    thread_local std::vector<float> scratch;
-    scratch.resize(static_cast<std::size_t>((classes + stride) * kLanes));
-    float* columns = scratch.data();
-    alignas(64) float most[kLanes];
-    for (int i = 0; i < kLanes; i += kVector) {
-      Floats top = all(-__builtin_inff());
-      for (std::int64_t c = 0; c < classes; ++c) {
-        const Floats v = logit(unary, points + i, kind, c, wrong);
-        store(columns + c * kLanes + i, v);
-        top = greater_of(top, v);
-      }
-      store(most + i, top);
-    }
     const std::int64_t channels = last == nullptr ? classes : classes - 1;
-    for (int i = 0; i < kLanes; i += kVector) {
-      const Floats top = load<Floats>(most + i);
-      for (std::int64_t c = 0; c < classes; ++c)
-        store(columns + c * kLanes + i, load<Floats>(columns + c * kLanes + i) - top);
-      if (last != nullptr) store(last + i, load<Floats>(columns + channels * kLanes + i));
-      for (std::int64_t c = channels; c < stride; ++c) store(columns + c * kLanes + i, all(kNever));
+    for (std::int64_t c = 0; c < stride; c += 4) {
+      for (std::int64_t j = 0; j < 4; ++j)
+        for (int i = 0; i < kLanes; i += kVector)
+          store(columns + j * kLanes + i, c + j < channels ? less_most(c + j, i) : all(kNever));
+      to_rows(columns, stride, rows + c);
     }
-    for (std::int64_t c = 0; c < stride; c += 4) to_rows(columns + c * kLanes, stride, rows + c);
+    for (int i = 0; last != nullptr && i < kLanes; i += kVector) store(last + i, less_most(classes - 1, i));
   }
   bool fine = true;
   for (int i = 0; i < kVector; ++i) fine = fine && wrong[i] == 0.0f;
