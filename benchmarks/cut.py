@@ -220,7 +220,8 @@ def markdown(document: dict[str, Any]) -> str:
         "error left, of each implementation's own. grabCut: 5 iterations, "
         "GC_INIT_WITH_RECT for the box, else GC_INIT_WITH_MASK; to it, clicks are discs of 3 pixels or more. Contours, "
         "clicks, and strokes with a box: every third object. The "
-        "constants of pyseg were chosen on these objects, which are few, with one setting for both sets: no set here was held out.",
+        "constants of pyseg were chosen on these objects, which are few, with one setting for both sets: no set here "
+        "was held out.",
         "",
         footnote(document["environment"])
         + (f" Timings provisional: {note}." if note else "")
