@@ -40,7 +40,10 @@ Row = dict[str, Any]
 
 
 def grabcut(image: NDArray[np.uint8], given: dict[str, Any]) -> Mask:
-    """cv2.grabCut, 5 iterations, as its manual says: a rectangle, or probable foreground/background with sure marks."""
+    """cv2.grabCut, 5 iterations: a rectangle, or marks over what is probable.
+
+    Beside marks alone the rest starts as probable background: as probable foreground it does far worse.
+    """
     import cv2
 
     cv2.setRNGSeed(0)
@@ -207,6 +210,7 @@ def markdown(document: dict[str, Any]) -> str:
     for row in document["recut"]:
         lines.append("| " + " | ".join(str(v) for v in row.values()) + " |")
     note = load_note(document["load"])
+    remark = document.get("remark", "")
     lines += [
         "",
         f"Objects of at least {cut_cases.LEAST_AREA} pixels whose box is at most {100 * cut_cases.MOST_OF_BOX:.0f} % "
@@ -216,9 +220,12 @@ def markdown(document: dict[str, Any]) -> str:
         "error left, of each implementation's own. grabCut: 5 iterations, "
         "GC_INIT_WITH_RECT for the box, else GC_INIT_WITH_MASK; to it, clicks are discs of 3 pixels or more. Contours, "
         "clicks, and strokes with a box: every third object. The "
-        "constants of pyseg were chosen on these objects, which are few, with one setting for both sets.",
+        "constants of pyseg were chosen on these objects, which are few, with one setting for both sets: no set here "
+        "was held out.",
         "",
-        footnote(document["environment"]) + (f" Timings provisional: {note}." if note else ""),
+        footnote(document["environment"])
+        + (f" Timings provisional: {note}." if note else "")
+        + (f" {remark}" if remark else ""),
     ]
     return "\n".join(lines) + "\n"
 
