@@ -167,9 +167,10 @@ void build(const char* op, std::int64_t points, int dims, FeatureBlock<T> featur
   out.points = points;
   out.dims = dims;
   out.blocks = (points + kLanes - 1) / kLanes;
-  // Bands of 8 to 16 Ki points: enough of them for the threads, few enough that copies of vertices are rare.
+  // Bands of 8 to 16 Ki points: enough of them for the threads, few enough that copies of vertices are rare. A multiple
+  // of 8, so that 2, 4 or 8 threads have as many each.
   const std::int64_t wanted =
-      std::clamp<std::int64_t>(out.blocks / 64, 1, std::max<std::int64_t>(8, out.blocks / 1024));
+      out.blocks < 512 ? std::max<std::int64_t>(1, out.blocks / 64) : (out.blocks / 1024 + 8) / 8 * 8;
   out.band_blocks = (out.blocks + wanted - 1) / wanted;
   while ((out.blocks + out.band_blocks - 1) / out.band_blocks > 0xfffe) out.band_blocks *= 2;
   check(out.band_blocks <= 4096, op, ": there must be fewer points, got ", points);

@@ -2,6 +2,7 @@
 // work with splat and slice. T: float or double.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include "permutohedral/kernels.h"
@@ -54,8 +55,14 @@ void blur_rows(const Lattice<T>& lattice, std::int64_t stride, bool transpose, c
   });
   for (int i = 0; i < lattice.classes(); ++i) {
     const auto& axis = lattice.axis[static_cast<std::size_t>(transpose ? lattice.dims - i : i)];
-    const auto chains = static_cast<std::int64_t>(axis.begin.size()) - 1;
-    executor.run(chains, 128, [&](std::int64_t first, std::int64_t last) {
+    // In parts of as many rows, not of as many chains: some are much longer than others.
+    executor.run(static_cast<std::int64_t>(axis.row.size()), 512, [&](std::int64_t from, std::int64_t to) {
+      const auto chain = [&](std::int64_t row) {
+        return std::lower_bound(axis.begin.begin(), axis.begin.end(), static_cast<std::uint32_t>(row)) -
+               axis.begin.begin();
+      };
+      const std::int64_t first = chain(from), last = chain(to);
+      if (first == last) return;
       if constexpr (sizeof(T) == 8) plain::blur(axis.row.data(), axis.begin.data(), first, last, stride, rows);
       else kernels().blur(axis.row.data(), axis.begin.data(), first, last, stride, rows);
     });

@@ -97,7 +97,8 @@ class PermutohedralLattice:
 
     def _run(self, array: NDArray[Any], code: int, transpose: bool) -> NDArray[Any]:
         if array.ndim not in (1, 2) or array.shape[0] != self.n_points:
-            raise ValueError(f"{_OP}: values must be [{self.n_points}] or [{self.n_points}, C], got {list(array.shape)}")
+            shape = list(array.shape)
+            raise ValueError(f"{_OP}: values must be [{self.n_points}] or [{self.n_points}, C], got {shape}")
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{_OP}: values must be numbers, got {array.dtype}")
         if array.size >= 2**34:
