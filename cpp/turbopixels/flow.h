@@ -3,7 +3,7 @@
 // A step is three sweeps over the rows: `move` evolves the pixels that the front runs through, from psi into a second
 // plane; `carry` reads the 3x3 pixels around each in that, and puts those off the front at their distance from it, into
 // a third plane; and from there once more into psi, because the first time it saw some neighbours where they were
-// before. (One time costs a third of the time less, but fronts are up to 15 % too slow where they are oblique.) The
+// before. (One round leaves fronts up to 6 % too slow, by their direction.) The
 // owners of pixels that the front takes in are written in place: only pixels outside change theirs, and only owners
 // inside are read. The sweeps follow each other a row apart, so that rows are in cache; each thread has a band of rows,
 // and the few rows at the seams, which need both sides, are done at the end.

@@ -143,7 +143,7 @@ def turbopixels(
             over the channels of |grad|^2.
         n_segments: about how many superpixels; the seeds' grid has the nearest whole number of rows and columns. At
             or above the number of pixels, every pixel is its own.
-        alpha: weight of curvature: smoother fronts.
+        alpha: weight of curvature: smoother fronts. Above 1, steps are too long for it, and fronts are slower than S_I.
         beta: weight of the attraction to edges.
         nu: how much of E stops a front: less follows weaker edges, and takes longer. The default is the published
             code's; 0.03 follows edges better.
