@@ -50,6 +50,7 @@ $(VENV)/.peers: $(VENV)/.test
 	-$(BIN)/python -m pip install --quiet 'setuptools<70' wheel cython && \
 	  $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps fast-slic
 	$(BIN)/python -m pip install --quiet 'setuptools>=77'
+	-$(BIN)/python -m pip install --quiet pydensecrf2
 	touch $@
 
 bench: $(VENV)/.built $(VENV)/.peers
