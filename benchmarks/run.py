@@ -21,7 +21,13 @@ from environment import ROOT, describe
 HERE = Path(__file__).resolve().parent
 QUICK_SIZES = ["481x321", "1280x720"]
 # Of each operation the module that has markdown(document), and may have extras(quick) and draw(document, path).
-OPS = {"slic": "report", "dense_crf": "crf_report"}
+OPS = {
+    "slic": "report",
+    "dense_crf": "crf_report",
+    "felzenszwalb": "family_report",
+    "quickshift": "family_report",
+    "turbopixels": "family_report",
+}
 
 
 def main() -> int:
