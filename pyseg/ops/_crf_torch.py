@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pyseg import _runtime
+from pyseg.ops._crf_problem import KINDS, LEAST_PROBABILITY, Problem, image_axes, image_specs
 from pyseg.ops.crf_kernels import Bilateral, Features, compat_tensor, kernel_normalization, number_tensor, spatial_axes
-from pyseg.ops.dense_crf import KINDS, LEAST_PROBABILITY, Problem, image_axes, image_specs
 
 __all__ = ["run_torch"]
 
