@@ -84,7 +84,8 @@ def compare(
     until they give about K, and the values found are shown.
 
     Time: the median of N calls, one of each method in turn. Large photographs
-    are scaled down first (--max-size), because quickshift is slow on them.
+    are scaled down first (--max-size), because quickshift, called again and
+    again by its search, and turbopixels are slow on them.
 
     Quality: explained variation (EV) and compactness (CO), higher is better;
     with --truth undersegmentation error (UE), lower is better, boundary recall

@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-import skimage.segmentation
 from PIL import Image
 
 import pyseg
@@ -15,25 +14,6 @@ from pyseg.cli.methods import Method, Search, count, prepare, search
 from pyseg.cli.panels import Panel, draw
 
 NAMES = ["slic", "felzenszwalb", "quickshift", "turbopixels"]
-
-
-@pytest.fixture(autouse=True)
-def stand_ins(monkeypatch):
-    """What pyseg does not have yet, by scikit-image."""
-
-    def felzenszwalb(image, scale=1.0, sigma=0.8, min_size=20):
-        return skimage.segmentation.felzenszwalb(image, scale, sigma, min_size).astype(np.int32)
-
-    def quickshift(image, ratio=1.0, kernel_size=5.0, max_dist=10.0):
-        found = skimage.segmentation.quickshift(image, ratio, kernel_size, max_dist, rng=0)
-        return found.astype(np.int32)
-
-    def turbopixels(image, n_segments=100):
-        return pyseg.slic(image, n_segments, compactness=40)
-
-    for function in (felzenszwalb, quickshift, turbopixels):
-        if not hasattr(pyseg, function.__name__):
-            monkeypatch.setattr(pyseg, function.__name__, function, raising=False)
 
 
 @pytest.fixture
