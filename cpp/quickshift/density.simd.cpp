@@ -1,7 +1,7 @@
 // Quick shift's densities, compiled once per instruction set; see field.h.
 //
 // Half of the window is enough: the weight of a pair goes to both of its pixels, to the first one's sum in a register
-// and to the second one's in memory. What bounds it: 28 vector operations for a vector of pairs of three channels, of
+// and to the second one's in memory. What bounds it: 27 vector operations for a vector of pairs of three channels, of
 // which 14 are the exponential. The columns of the window are the outer loop and its rows the inner one, because a sum
 // that is loaded right after it was stored a pixel further would stall.
 #include "quickshift/lanes.h"

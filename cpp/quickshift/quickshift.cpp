@@ -133,7 +133,9 @@ void Path<T>::sum_pairs(const Options& options, const Executor& exec) {
   make_gaussian(options);
   const Gaussian<T> gaussian{static_cast<T>(-0.5 / (options.kernel_size * options.kernel_size) * 1.4426950408889634),
                              space_.data()};
-  const std::int64_t count = std::min<std::int64_t>(exec.threads(), field_.height);
+  // No more bands than take nine times the memory of one.
+  const std::int64_t count =
+      std::min<std::int64_t>({exec.threads(), field_.height, 1 + 8 * field_.height / (window_y_ + 1)});
   // The last rows have few or none below to make pairs with, so the last band is larger.
   std::vector<std::int64_t> cut(static_cast<std::size_t>(count + 1), field_.height);
   std::int64_t pairs = 0, all = 0;
