@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,8 @@ def start_cli():
             stderr=stderr,
             text=True,
             env=os.environ | PLAIN | environment,
+            # Whoever runs the tests in the background may have had the signal ignored, which children inherit.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         started.append(process)
         return process
