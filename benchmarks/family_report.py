@@ -30,7 +30,8 @@ def markdown(document: dict[str, Any]) -> str:
 def _table(document: dict[str, Any]) -> str:
     lines = ["| | ms | scikit-image's time / this | superpixels |", "|---|---:|---:|---:|"]
     group = None
-    for benchmark in document["benchmarks"]:
+    order = list(dict.fromkeys(benchmark["group"] for benchmark in document["benchmarks"]))
+    for benchmark in sorted(document["benchmarks"], key=lambda benchmark: order.index(benchmark["group"])):
         row = benchmark["extra_info"]
         if "threads" not in row:
             continue
