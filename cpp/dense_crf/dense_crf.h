@@ -7,11 +7,9 @@
 // What bounds it is bytes: per point and step 9 rows of channels read (slice) and 9 rows added to (splat) in an image
 // with a spatial and a bilateral kernel. So:
 // - one pass over the points slices, takes the softmax and splats at once: Q is never stored. A band of points works on
-// rows
-//   that lie together (permutohedral.h).
+//   rows that lie together (permutohedral.h).
 // - with Potts compatibilities only differences count: the rows hold Q_c - Q_last for the K - 1 classes before the
-// last, and
-//   with two classes one channel, which runs over 16 points at a time (tanh instead of softmax).
+//   last; two classes are one channel, which runs over 16 points at a time (tanh instead of softmax).
 // - optionally the blurred rows that a pass reads are in half precision. Sums and blurs stay float: rounding after each
 //   axis as well costs three times as many labels.
 #pragma once
@@ -32,10 +30,10 @@ using permutohedral::Normalization;
 // The features of one kernel: given [points][dims], or positions / sigma, then channels of the image / sigma.
 struct Features {
   const float* given = nullptr;
-  std::int64_t dims = 0;  // of `given`
-  std::vector<double> spatial,
-      color;              // sigmas: one a spatial axis of the image, as `axes` orders them; one a channel, or none
-  std::vector<int> axes;  // the image's axes (0 depth, 1 height, 2 width), in the order of the features
+  std::int64_t dims = 0;        // of `given`
+  std::vector<double> spatial;  // sigmas: one a spatial axis of the image, as `axes` orders them
+  std::vector<double> color;    // sigmas: one a channel, or none
+  std::vector<int> axes;        // the image's axes (0 depth, 1 height, 2 width), in the order of the features
 };
 
 // Lattices and normalisation of an image's kernels, which do not depend on the unary term. The points of an image
@@ -49,8 +47,6 @@ struct Plan {
   std::int64_t points = 0;
   std::vector<std::uint32_t> order;  // [points] where point i is in the image; empty: where it is in the features
   std::vector<std::shared_ptr<const Kernel>> kernels;
-
-  std::int64_t bytes() const;
 };
 
 // Throws std::invalid_argument for values out of range. The points are the image's in raster order, or those of the

@@ -274,9 +274,11 @@ void mean_field(const Problem& problem, const Executor& executor, ClassView<floa
     for (std::int64_t i = 0; i < n; ++i)
       check(std::isfinite(c.values[i]), "dense_crf: compat and weights must be finite, got ", c.values[i]);
   }
-  Workspace& w = workspace();
-  MeanField(problem, executor, w).run(out);
-  w.shrink();
+  struct Shrink {  // after an error too
+    Workspace& w = workspace();
+    ~Shrink() { w.shrink(); }
+  } kept;
+  MeanField(problem, executor, kept.w).run(out);
 }
 
 }  // namespace pyseg::dense_crf

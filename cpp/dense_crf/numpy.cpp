@@ -110,8 +110,7 @@ void bind(py::module_& m) {
              const py::gil_scoped_release nogil;
              return gains(p, pool());
            })
-      .def_property_readonly("points", [](const Plan& p) { return p.points; })
-      .def_property_readonly("bytes", &Plan::bytes);
+      .def_property_readonly("points", [](const Plan& p) { return p.points; });
   m.def("crf_class_ratios", &ratios_of, py::arg("unary"), py::arg("kind"));
   m.def("crf_forget_positions", &forget_positions);
 }

@@ -214,12 +214,6 @@ void forget_positions() {
   positions() = {};
 }
 
-std::int64_t Plan::bytes() const {
-  auto sum = static_cast<std::int64_t>(order.size() * sizeof(std::uint32_t));
-  for (const auto& k : kernels) sum += k->lattice.bytes() + k->factor.bytes();
-  return sum;
-}
-
 void make_plan(const std::vector<Features>& kernels, const ImageView& image, std::int64_t points,
                const std::vector<Normalization>& normalization, const Executor& executor, Plan& out) {
   check(points >= 1, "dense_crf: there must be at least one point");

@@ -100,8 +100,8 @@ bool logits(ClassView<const float> unary, const std::uint32_t* points, UnaryKind
 
 void narrow(const float* in, std::int64_t count, Half* out) {
   std::int64_t i = 0;
-  for (; i + kVector <= count; i += kVector) store(out + i, load<Floats>(in + i));
-  for (; i < count; i += 4) store(out + i, load<Float4>(in + i));
+  for (; i + kVector <= count; i += kVector) write(out + i, load<Floats>(in + i));
+  for (; i < count; i += 4) write(out + i, load<Float4>(in + i));
 }
 
 }  // namespace

@@ -34,6 +34,21 @@ struct Tie {
   bool operator<(const Tie& t) const { return weight != t.weight ? weight < t.weight : order < t.order; }
 };
 
+// By the upper halves, stable.
+inline void sort_run(std::uint64_t* begin, std::uint64_t* end) {
+  const auto before = [](std::uint64_t a, std::uint64_t b) { return a >> 32 < b >> 32; };
+  if (end - begin > 32) {
+    if (!std::is_sorted(begin, end, before)) std::stable_sort(begin, end, before);
+    return;
+  }
+  for (std::uint64_t* i = begin + 1; i < end; ++i) {
+    const std::uint64_t item = *i;
+    std::uint64_t* to = i;
+    for (; to > begin && before(item, to[-1]); --to) *to = to[-1];
+    *to = item;
+  }
+}
+
 // Sorts what is sorted by the bits from `shift` on; tie_of(item) is what decides where float32 does not.
 template <typename TieOf>
 void settle(std::uint64_t* items, std::int64_t n, int shift, std::vector<Tie>& ties, TieOf tie_of) {
@@ -42,7 +57,7 @@ void settle(std::uint64_t* items, std::int64_t n, int shift, std::vector<Tie>& t
     std::int64_t begin = i - 1, end = i + 1;
     while (begin > 0 && items[begin - 1] >> shift == items[i] >> shift) --begin;
     while (end < n && items[end] >> shift == items[i] >> shift) ++end;
-    if (shift > 32) std::sort(items + begin, items + end);
+    if (shift > 32) sort_run(items + begin, items + end);
     for (std::int64_t from = begin, to; from < end; from = to) {
       for (to = from + 1; to < end && items[to] >> 32 == items[from] >> 32;) ++to;
       if (to - from == 1) continue;

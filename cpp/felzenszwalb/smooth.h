@@ -34,8 +34,8 @@ struct SmoothKernels {
   // where there is none. Reads and writes up to kLanes - 1 values more.
   void (*weigh)(const double* top, const double* bottom, std::int64_t channels, std::int64_t stride, int count,
                 double* const* out);
-  // items[i] = bits of float32(weights[i]) << 32 | (first + i).
-  void (*key)(const double* weights, std::uint32_t first, int count, std::uint64_t* items);
+  // items[i] = bits of float32(weights[i]) << 32 | (first + step * i).
+  void (*key)(const double* weights, std::uint32_t first, std::uint32_t step, int count, std::uint64_t* items);
 };
 
 PYSEG_DISPATCH(SmoothKernels, smooth_kernels)

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/vectors.h"
+
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -11,22 +13,7 @@
 namespace pyseg::felzenszwalb::PYSEG_ISA {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kWide = 8;
-#elif defined(__AVX2__)
-constexpr int kWide = 4;
-#else
-constexpr int kWide = 2;
-#endif
-using Doubles = double __attribute__((vector_size(8 * kWide)));
-
-inline Doubles load(const double* p) {
-  Doubles v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-
-inline void store(double* p, Doubles v) { std::memcpy(p, &v, sizeof v); }
+constexpr int kWide = kVectorBytes / 8;
 
 inline Doubles root(Doubles v) {
 #if defined(__AVX512F__)
@@ -37,26 +24,6 @@ inline Doubles root(Doubles v) {
   for (int i = 0; i < kWide; ++i) v[i] = __builtin_sqrt(v[i]);
   return v;
 #endif
-}
-
-template <typename T>
-inline T read(const std::byte* p) {
-  T v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-
-inline double half(std::uint16_t h) {
-  const std::uint32_t bits = (h & 0x7FFFu) << 13;
-  float v;
-  std::memcpy(&v, &bits, 4);
-  v *= 0x1p112f;  // rebias the exponent; subnormals come out right
-  std::uint32_t whole;
-  std::memcpy(&whole, &v, 4);
-  whole |= (h & 0x7C00u) == 0x7C00u ? 0x7F800000u : 0u;
-  whole |= (h & 0x8000u) << 16;
-  std::memcpy(&v, &whole, 4);
-  return v;
 }
 
 template <typename Get>
@@ -78,19 +45,19 @@ std::uint64_t largest(const double* values, std::int64_t count) {
 std::uint64_t convert(const std::byte* in, int dtype, std::int64_t step, std::int64_t count, double* out) {
   switch (static_cast<DType>(dtype)) {
     case DType::u8:
-      each(count, out, [&](std::int64_t i) { return read<std::uint8_t>(in + i * step) * (1.0 / 255.0); });
+      each(count, out, [&](std::int64_t i) { return load<std::uint8_t>(in + i * step) * (1.0 / 255.0); });
       return 0;
     case DType::u16:
-      each(count, out, [&](std::int64_t i) { return read<std::uint16_t>(in + i * step) * (1.0 / 65535.0); });
+      each(count, out, [&](std::int64_t i) { return load<std::uint16_t>(in + i * step) * (1.0 / 65535.0); });
       return 0;
     case DType::f16:
-      each(count, out, [&](std::int64_t i) { return half(read<std::uint16_t>(in + i * step)); });
+      each(count, out, [&](std::int64_t i) { return widen_half(load<std::uint16_t>(in + i * step)); });
       break;
     case DType::f32:
-      each(count, out, [&](std::int64_t i) { return static_cast<double>(read<float>(in + i * step)); });
+      each(count, out, [&](std::int64_t i) { return static_cast<double>(load<float>(in + i * step)); });
       break;
     case DType::f64:
-      each(count, out, [&](std::int64_t i) { return read<double>(in + i * step); });
+      each(count, out, [&](std::int64_t i) { return load<double>(in + i * step); });
       break;
   }
   return largest(out, count);
@@ -100,11 +67,11 @@ void blend(const double* const* rows, const double* kernel, int radius, std::int
   const double* middle = rows[radius];
   std::int64_t i = 0;
   for (; i + 2 * kWide <= count; i += 2 * kWide) {
-    Doubles a = load(middle + i) * kernel[0], b = load(middle + i + kWide) * kernel[0];
+    Doubles a = load<Doubles>(middle + i) * kernel[0], b = load<Doubles>(middle + i + kWide) * kernel[0];
     for (int j = radius; j > 0; --j) {
       const double *before = rows[radius - j] + i, *after = rows[radius + j] + i;
-      a += (load(before) + load(after)) * kernel[j];
-      b += (load(before + kWide) + load(after + kWide)) * kernel[j];
+      a += (load<Doubles>(before) + load<Doubles>(after)) * kernel[j];
+      b += (load<Doubles>(before + kWide) + load<Doubles>(after + kWide)) * kernel[j];
     }
     store(out + i, a);
     store(out + i + kWide, b);
@@ -125,7 +92,8 @@ struct Squares {
 };
 
 inline Squares squares(const double* top, const double* bottom) {
-  const Doubles t = load(top), right = load(top + 1), b = load(bottom), below = load(bottom + 1);
+  const Doubles t = load<Doubles>(top), right = load<Doubles>(top + 1), b = load<Doubles>(bottom),
+                below = load<Doubles>(bottom + 1);
   const Doubles d[4] = {right - t, b - t, below - t, b - right};
   return {{d[0] * d[0], d[1] * d[1], d[2] * d[2], d[3] * d[3]}};
 }
@@ -176,12 +144,12 @@ void weigh(const double* top, const double* bottom, std::int64_t channels, std::
   else weigh_row<0>(top, bottom, channels, stride, count, out);
 }
 
-void key(const double* weights, std::uint32_t first, int count, std::uint64_t* items) {
+void key(const double* weights, std::uint32_t first, std::uint32_t step, int count, std::uint64_t* items) {
   for (int i = 0; i < count; ++i) {
     const float weight = static_cast<float>(weights[i]);
     std::uint32_t bits;
     std::memcpy(&bits, &weight, 4);
-    items[i] = static_cast<std::uint64_t>(bits) << 32 | (first + static_cast<std::uint32_t>(i));
+    items[i] = static_cast<std::uint64_t>(bits) << 32 | (first + step * static_cast<std::uint32_t>(i));
   }
 }
 

@@ -1,7 +1,7 @@
 #include "felzenszwalb/tile.h"
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 #include <limits>
 
 namespace pyseg::felzenszwalb {
@@ -12,11 +12,24 @@ constexpr int kBlock = 256;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr std::uint16_t kOpen = 0, kLarge = 0xFFFF;
 constexpr std::uint16_t kNone = 0xFFFF;
-// From an edge's corner to its two pixels, by kind + 1.
-constexpr std::uint32_t kFrom[kKinds + 1] = {0, 0, 0, 0, 1}, kTo[kKinds + 1] = {0, 1, kColumns, kColumns + 1, kColumns};
+constexpr std::uint32_t kEnds = (1u << kBits) + 1;  // of an edge, both moved on by a pixel
 
-int row_of(std::uint32_t edge) { return static_cast<int>(edge >> kColumnBits & (kRows - 1)); }
-int column_of(std::uint32_t edge) { return static_cast<int>(edge & (kColumns - 1)); }
+std::uint32_t edge_of(std::uint32_t from, std::uint32_t to) { return from << kBits | to; }
+std::uint32_t from(std::uint32_t edge) { return edge >> kBits; }
+std::uint32_t to(std::uint32_t edge) { return edge & (kArea - 1); }
+bool leaves(std::uint32_t edge) { return from(edge) == to(edge); }
+int row(std::uint32_t pixel) { return static_cast<int>(pixel >> kColumnBits); }
+int column(std::uint32_t pixel) { return static_cast<int>(pixel & (kColumns - 1)); }
+// By what is between an edge's two pixels.
+constexpr auto kKindOf = [] {
+  std::array<std::uint8_t, kColumns + 2> kinds{};
+  for (int kind = 0; kind < kKinds; ++kind)
+    kinds[static_cast<std::size_t>(kToY[kind] * kColumns + kToX[kind] - kFromX[kind])] =
+        static_cast<std::uint8_t>(kind);
+  return kinds;
+}();
+int kind_of(std::uint32_t edge) { return kKindOf[to(edge) - from(edge)]; }
+std::uint32_t corner_of(std::uint32_t edge) { return from(edge) - static_cast<std::uint32_t>(kFromX[kind_of(edge)]); }
 
 }  // namespace
 
@@ -33,8 +46,9 @@ Tile::Pixel Tile::join(Pixel a, Pixel b) {
 }
 
 double Tile::weight(std::uint32_t edge) const {
-  const int kind = static_cast<int>(edge >> kBits) - 1, y = row_of(edge), x = column_of(edge);
-  return kind < 0 ? nearest_outside(y, x) : weights_[static_cast<std::size_t>(at(kind, y, x))];
+  if (leaves(edge)) return nearest_outside(row(to(edge)), column(to(edge)));
+  const std::uint32_t corner = corner_of(edge);
+  return weights_[static_cast<std::size_t>(at(kind_of(edge), row(corner), column(corner)))];
 }
 
 void Tile::weigh(const Band& band, std::int64_t channels) {
@@ -62,36 +76,46 @@ double Tile::nearest_outside(int y, int x) const {
   return least;
 }
 
-// All edges, in the order that decides between equal weights; those that leave the tile first.
-void Tile::collect() {
-  std::uint64_t* out = items_.data();
+// Adds the edges that leave the tile, one for each pixel at its border: those of weight 0, or the others.
+std::uint64_t* Tile::collect_leaving(bool zeros, std::uint64_t* out) const {
   const int h = place_.height, w = place_.width;
   for (int y = 0; y < h; ++y)
     for (int x = 0; x < w; x += y == 0 || y == h - 1 ? 1 : std::max(1, w - 1)) {
       const double least = nearest_outside(y, x);
-      if (least < std::numeric_limits<double>::infinity())
-        smooth_kernels().key(&least, static_cast<std::uint32_t>(y << kColumnBits | x), 1, out++);
+      if (least < std::numeric_limits<double>::infinity() && (least == 0) == zeros)
+        smooth_kernels().key(&least, static_cast<std::uint32_t>(y << kColumnBits | x) * kEnds, 0, 1, out++);
     }
+  return out;
+}
+
+// All edges, in the order that decides between equal weights, and those that leave the tile before the others of their
+// weight. With `zeros_unite` not those of weight 0: edges of weight 0 unite whatever comes first, where k / size does
+// not vanish in float32. Else areas of one colour would be open from the tile's border inwards, pixel by pixel.
+void Tile::collect(bool zeros_unite) {
+  const int h = place_.height, w = place_.width;
+  std::uint64_t* out = collect_leaving(false, items_.data());
+  if (!zeros_unite) out = collect_leaving(true, out);
   for (int kind = 0; kind < kKinds; ++kind) {
     const int columns = kind == 1 ? w : w - 1, rows = kind == 0 ? h : h - 1;
-    for (int y = 0; y < rows; ++y, out += columns)
-      smooth_kernels().key(weights_.data() + at(kind, y, 0),
-                           static_cast<std::uint32_t>((kind + 1) << kBits | y << kColumnBits), columns, out);
+    for (int y = 0; y < rows; ++y, out += columns) {
+      const auto corner = static_cast<std::uint32_t>(y << kColumnBits);
+      const auto first = edge_of(corner + static_cast<std::uint32_t>(kFromX[kind]),
+                                 corner + static_cast<std::uint32_t>(kToY[kind] * kColumns + kToX[kind]));
+      smooth_kernels().key(weights_.data() + at(kind, y, 0), first, kEnds, columns, out);
+    }
   }
+  if (zeros_unite) out = collect_leaving(true, out);
   count_ = out - items_.data();
 }
 
-// `zeros_unite`: edges of weight 0 unite whatever comes first, because k / size does not vanish in float32. Then they
-// come before those of weight 0 that leave the tile. Else areas of one colour would be open from the tile's border
-// inwards, pixel by pixel.
 void Tile::sort(bool zeros_unite) {
   radix_pass<11>(items_.data(), other_.data(), count_, 40);
   radix_pass<12>(other_.data(), items_.data(), count_, 51);
   settle(items_.data(), count_, 40, ties_, [&](std::uint64_t item) -> Tie {
     const auto edge = static_cast<std::uint32_t>(item);
     const double w = weight(edge);
-    const bool last = edge < kArea && zeros_unite && w == 0;
-    return {w, last ? edge | 1u << 31 : edge, item};
+    if (leaves(edge)) return {w, zeros_unite && w == 0 ? ~std::uint64_t{0} : 0, item};
+    return {w, order_of(kind_of(edge), corner_of(edge), false) + 1, item};
   });
 }
 
@@ -115,9 +139,8 @@ void Tile::unite(double k) {
     for (std::int64_t i = begin; i < std::min(count_, begin + kBlock); ++i) {
       const std::uint64_t item = items_[static_cast<std::size_t>(i)];
       const auto edge = static_cast<std::uint32_t>(item);
-      const std::uint32_t kind = edge >> kBits, corner = edge & (kArea - 1);
-      const Pixel a = of_[corner + kFrom[kind]], b = of_[corner + kTo[kind]];
-      const int matters = static_cast<int>(a != b) | static_cast<int>(kind == 0);
+      const Pixel a = of_[from(edge)], b = of_[to(edge)];
+      const int matters = static_cast<int>(a != b) | static_cast<int>(leaves(edge));
       block[n] = item;
       open_questions[m] = static_cast<std::uint16_t>(n);
       const float least = std::min(tolerance_[a], tolerance_[b]);
@@ -136,8 +159,7 @@ void Tile::unite(double k) {
 // What an edge does. The item becomes kDone where it is of no effect from then on.
 void Tile::decide(std::uint64_t& item, double k) {
   const auto edge = static_cast<std::uint32_t>(item);
-  const std::uint32_t kind = edge >> kBits, corner = edge & (kArea - 1);
-  const Pixel a = of_[corner + kFrom[kind]], b = of_[corner + kTo[kind]];
+  const Pixel a = of_[from(edge)], b = of_[to(edge)];
   const float least = std::min(tolerance_[a], tolerance_[b]), rounded = weight_of(item);
   const auto open = [&](Pixel c) {
     kept_[c] = tolerance_[c] < kInfinity ? tolerance_[c] : kept_[c];
@@ -145,7 +167,7 @@ void Tile::decide(std::uint64_t& item, double k) {
   };
   // Rounding keeps order: float32 decides unless it is equal.
   if (rounded > least || (rounded == least && weight(edge) >= static_cast<double>(least))) return;
-  if (kind == 0) {
+  if (leaves(edge)) {
     open(a);
   } else if (a == b) {
     item = kDone;
@@ -186,20 +208,19 @@ void Tile::absorb(std::int64_t min_size) {
     int n = 0;
     for (std::int64_t i = begin; i < std::min(count_, begin + kBlock); ++i) {
       const auto edge = static_cast<std::uint32_t>(items_[static_cast<std::size_t>(i)]);
-      const std::uint32_t kind = edge >> kBits, corner = edge & (kArea - 1);
-      const Pixel a = of_[corner + kFrom[kind]], b = of_[corner + kTo[kind]];
+      const Pixel a = of_[from(edge)], b = of_[to(edge)];
       block[n] = edge;
-      n += (static_cast<int>(a != b) | static_cast<int>(kind == 0)) & static_cast<int>((mass_[a] & mass_[b]) != kLarge);
+      n += (static_cast<int>(a != b) | static_cast<int>(leaves(edge))) &
+           static_cast<int>((mass_[a] & mass_[b]) != kLarge);
     }
     for (int j = 0; j < n; ++j) absorb_by(block[j], min_size);
   }
 }
 
 void Tile::absorb_by(std::uint32_t edge, std::int64_t min_size) {
-  const std::uint32_t kind = edge >> kBits, corner = edge & (kArea - 1);
-  const Pixel a = of_[corner + kFrom[kind]], b = of_[corner + kTo[kind]];
+  const Pixel a = of_[from(edge)], b = of_[to(edge)];
   if ((mass_[a] & mass_[b]) == kLarge) return;
-  if (kind == 0) {
+  if (leaves(edge)) {
     mass_[a] = kOpen;
   } else if (a == b) {
     return;
@@ -239,14 +260,13 @@ int Tile::number(const Components& components) {
 }
 
 void Tile::emit(std::vector<Edge>& put_off, std::vector<Crossing>& crossings) const {
-  const auto corner_of = [&](int y, int x) { return (place_.y + y) * place_.image_width + place_.x + x; };
+  const auto pixel_of = [&](int y, int x) { return (place_.y + y) * place_.image_width + place_.x + x; };
   for (const auto* late : {&united_late_, &absorbed_late_})
     for (const std::uint32_t edge : *late) {
-      const std::uint32_t kind = edge >> kBits, p = edge & (kArea - 1);
-      const std::int64_t corner = corner_of(row_of(edge), column_of(edge));
-      put_off.push_back({weight(edge), order_of(static_cast<int>(kind) - 1, corner, late == &absorbed_late_),
-                         place_.first_component + number_[of_[p + kFrom[kind]]],
-                         place_.first_component + number_[of_[p + kTo[kind]]]});
+      const std::uint32_t corner = corner_of(edge);
+      put_off.push_back(
+          {weight(edge), order_of(kind_of(edge), pixel_of(row(corner), column(corner)), late == &absorbed_late_),
+           place_.first_component + number_[of_[from(edge)]], place_.first_component + number_[of_[to(edge)]]});
     }
   const int h = place_.height, w = place_.width;
   for (int y = 0; y < h; ++y)
@@ -257,7 +277,7 @@ void Tile::emit(std::vector<Edge>& put_off, std::vector<Crossing>& crossings) co
         if ((right && place_.x + x + 1 >= place_.image_width) || (down && place_.y + y + 1 >= place_.image_height))
           continue;
         crossings.push_back(
-            {weights_[static_cast<std::size_t>(at(kind, y, x))], kind, static_cast<std::int32_t>(corner_of(y, x))});
+            {weights_[static_cast<std::size_t>(at(kind, y, x))], kind, static_cast<std::int32_t>(pixel_of(y, x))});
       }
 }
 
@@ -265,8 +285,9 @@ int Tile::segment(const Band& band, std::int64_t channels, const TilePlace& plac
                   const Components& components, std::vector<Edge>& put_off, std::vector<Crossing>& crossings) {
   place_ = place;
   weigh(band, channels);
-  collect();
-  sort(k > 1e-30);
+  const bool zeros_unite = k > 1e-30;
+  collect(zeros_unite);
+  sort(zeros_unite);
   unite(k);
   close(min_size);
   absorb(min_size);

@@ -22,7 +22,7 @@
 // the others. They are found by a hash table of pairs (pairs.h).
 //
 // Layout: 128x128 pixels; weights, items and components take 2 MB, of which a walk uses a quarter at random. Smaller
-// tiles put more off (64x64: 25 % longer), in larger ones 16 bits would not do for a pixel. What bounds it: branches
+// tiles put more off; larger ones leave the cache, and 16 bits would not do for a pixel. What bounds it: branches
 // that no processor foresees, one or two an edge. Hence the components are looked up in a table, not in trees, and the
 // walks go by blocks: what remains of no effect, most edges, is left out without a branch, and the others are decided
 // then.
@@ -93,7 +93,8 @@ class Tile {
   Pixel join(Pixel a, Pixel b);
   void weigh(const Band& band, std::int64_t channels);
   double nearest_outside(int y, int x) const;
-  void collect();
+  std::uint64_t* collect_leaving(bool zeros, std::uint64_t* out) const;
+  void collect(bool zeros_unite);
   void sort(bool zeros_unite);
   void unite(double k);
   void decide(std::uint64_t& item, double k);
@@ -108,7 +109,7 @@ class Tile {
 
   TilePlace place_{};
   std::vector<double> weights_ = std::vector<double>(kKinds * kPlane);
-  // An edge: its kind + 1 in the bits from kBits on, its corner (y, then x) below; kind 0: one that leaves the tile.
+  // An edge: its two pixels (y, then x), kBits each; the same twice: one that leaves the tile.
   std::int64_t count_ = 0;
   std::vector<std::uint64_t> items_ = std::vector<std::uint64_t>(kKinds * kArea + 2 * (kRows + kColumns)),
                              other_ = items_;

@@ -38,10 +38,6 @@ struct Builder {
   std::vector<std::uint32_t> vertex_row;                       // [vertices]
   std::array<std::vector<std::uint32_t>, kMostDims + 1> next;  // [axis][vertices]: vertex, or kNone
 
-  std::uint32_t band_of(const Class& c, std::uint32_t id) const {
-    return static_cast<std::uint32_t>(std::upper_bound(c.first.begin(), c.first.end(), id) - c.first.begin() - 1);
-  }
-
   void rows();
   void copies();
   void neighbours(int axis, int r);
@@ -61,7 +57,6 @@ void Builder<T>::rows() {
       row += classes[r].count[b];
     }
     check(row < (std::int64_t{1} << 31), "permutohedral lattice: must have fewer than 2^31 rows");
-    out.most_rows = std::max(out.most_rows, row - out.segment.back());
     out.segment.push_back(static_cast<std::uint32_t>(row));
   }
   out.rows = row;
@@ -175,7 +170,6 @@ void build(const char* op, std::int64_t points, int dims, FeatureBlock<T> featur
   while ((out.blocks + out.band_blocks - 1) / out.band_blocks > 0xfffe) out.band_blocks *= 2;
   check(out.band_blocks <= 4096, op, ": there must be fewer points, got ", points);
   out.bands = (out.blocks + out.band_blocks - 1) / out.band_blocks;
-  out.most_rows = 0;
 
   const auto scales = scale_of<T>(dims);
   const T* scale = scales.data();

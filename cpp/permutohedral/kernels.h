@@ -25,7 +25,7 @@ struct Kernels {
   void (*slice)(const std::uint16_t* offset, const float* weight, const std::uint32_t* base, int classes,
                 const float* factor, float scale, const float* rows, std::int64_t stride, std::int64_t value_stride,
                 int count, float* values);
-  // Chains begin .. end - 1 of an axis, in place.
+  // Chains first .. last - 1 of an axis, in place.
   void (*blur)(const std::uint32_t* row, const std::uint32_t* begin, std::int64_t first, std::int64_t last,
                std::int64_t stride, float* rows);
   // Vertices first .. last - 1 of those with copies: adds the copies to their own row.

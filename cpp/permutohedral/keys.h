@@ -36,14 +36,9 @@ class KeyTable {
     std::uint16_t band, local;  // the row of the vertex in the band at work
   };
 
-  KeyTable() { clear(); }
-  void clear() {
-    count_ = 0;
-    resize(kSmallest);
-  }
-  std::uint32_t count() const { return count_; }
+  KeyTable() { resize(kSmallest); }
 
-  // The slot of `key`; a new one has id == count() before, band and local are 0xffff.
+  // The slot of `key`; a new one has the next id, and 0xffff for band and local.
   Slot& insert(std::uint64_t key) {
     if (4 * static_cast<std::size_t>(count_) >= slots_.size()) grow();
     std::size_t i = place(key);

@@ -54,19 +54,8 @@ class Plan {
     return out;
   }
 
-  Matrix<T> normalizer_of(bool square_root) const {
-    Scratch<T> factor;
-    T* f = factor.take(lattice_.blocks * kLanes);
-    normalizer(lattice_, square_root, pool(), f);
-    Matrix<T> out(lattice_.points);
-    std::copy_n(f, lattice_.points, out.mutable_data());
-    return out;
-  }
-
   std::int64_t points() const { return lattice_.points; }
   std::int64_t vertices() const { return lattice_.vertices; }
-  std::int64_t rows() const { return lattice_.rows; }
-  std::int64_t bytes() const { return lattice_.bytes(); }
   int dims() const { return lattice_.dims; }
 
  private:
@@ -93,12 +82,9 @@ void bind_plan(py::module_& m, const char* name) {
       .def(py::init<const Matrix<T>&>(), py::arg("features"))
       .def("filter", &Plan<T>::run, py::arg("values"), py::arg("normalization"), py::arg("transpose"))
       .def("feature_gradient", &Plan<T>::gradient, py::arg("cotangent"), py::arg("values"))
-      .def("normalizer", &Plan<T>::normalizer_of, py::arg("square_root"))
       .def_property_readonly("points", &Plan<T>::points)
       .def_property_readonly("dims", &Plan<T>::dims)
-      .def_property_readonly("vertices", &Plan<T>::vertices)
-      .def_property_readonly("rows", &Plan<T>::rows)
-      .def_property_readonly("bytes", &Plan<T>::bytes);
+      .def_property_readonly("vertices", &Plan<T>::vertices);
 }
 
 }  // namespace

@@ -1,23 +1,20 @@
 // The permutohedral lattice (Adams, Baek, Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice",
 // 2010) as a plan: built once from N points in d dimensions, then filters any number of channels by the Gaussian
 //     out_i = sum_j exp(-|f_i - f_j|^2 / 2) in_j
-// in time linear in N. Splat: a point gives its value to the d + 1 vertices of the simplex that it lies in; blur: [1/2
-// 1 1/2] along each of the d + 1 axes of the lattice; slice: a point reads from the same vertices with the same
+// in time linear in N. Splat: a point gives its value to the d + 1 vertices of the simplex that it lies in; blur:
+// (1/2, 1, 1/2) along each of the d + 1 axes of the lattice; slice: a point reads from the same vertices with the same
 // weights.
 //
 // What bounds a filter is bytes moved per row of channels, and where from. The plan is laid out for that:
 // - Points are cut into bands of at most 64 Ki, in their order. The rows of the vertices that a band touches lie side
-// by
-//   side, those of one remainder class after those of another, so that a band works within the L2 cache, and an index
-//   is 16 bits: relative to the first row of its band and class.
+//   by side, those of one remainder class after those of another, so that a band works within the L2 cache, and an
+//   index is 16 bits: relative to the first row of its band and class.
 // - Each row belongs to one band. A vertex that several bands touch has a row in each: one is the vertex's own, the
-// others
-//   are copies, added to it after a splat and overwritten by it before a slice. So bands need no atomics, and sums have
-//   the same order for any number of threads: results are the same bits.
+//   others are copies, added to it after a splat and overwritten by it before a slice. So bands need no atomics, and
+//   sums have the same order for any number of threads: results are the same bits.
 // - Weights and indices lie in blocks of 16 points, [block][class][16], as the vector code reads them.
 // - Neighbours along an axis are kept as chains of rows: a blur goes along a chain with three rows in registers, reads
-// and
-//   writes each row once, in place, and never meets the vertices that have no neighbour (about a quarter in 5-D).
+//   and writes each row once, in place, and never meets the vertices that have no neighbour (a quarter in 5-D).
 #pragma once
 
 #include <array>
@@ -47,7 +44,6 @@ struct Lattice {
   Scratch<T> weight;                    // [blocks][dims + 1][16] barycentric; 0 after the last point
   std::vector<std::uint32_t> base;      // [bands][dims + 1] first row
   std::vector<std::uint32_t> segment;   // [bands + 1] rows of a band
-  std::int64_t most_rows = 0;           // of a band
   // Vertices with copies: row `owner[i]`, copies copy[copy_begin[i]] .. copy[copy_begin[i + 1]], in the order of bands.
   std::vector<std::uint32_t> owner, copy_begin, copy;
   struct Axis {

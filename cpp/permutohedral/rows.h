@@ -6,6 +6,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "core/vectors.h"
+
 #if defined(__F16C__)
 #include <immintrin.h>
 #endif
@@ -15,41 +17,19 @@ namespace {
 
 using Float4 = float __attribute__((vector_size(16)));
 using Float8 = float __attribute__((vector_size(32)));
-#if defined(__AVX512F__)
-constexpr int kVector = 16;  // floats in a register
-#elif defined(__AVX2__)
-constexpr int kVector = 8;
-#else
-constexpr int kVector = 4;
-#endif
-using Floats = float __attribute__((vector_size(4 * kVector)));
-using Ints = std::int32_t __attribute__((vector_size(4 * kVector)));
+constexpr int kVector = kVectorBytes / 4;  // floats in a register
 using Half = std::uint16_t;
 
 template <typename V>
-inline V load(const float* p) {
-  V v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
+inline V read(const float* p) {
+  return load<V>(p);
 }
 template <typename V>
-inline void store(float* p, const V& v) {
-  std::memcpy(p, &v, sizeof v);
+inline void write(float* p, const V& v) {
+  store(p, v);
 }
 
 #if !defined(__F16C__)
-inline float widen(Half h) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000) << 16;
-  std::uint32_t bits = static_cast<std::uint32_t>(h & 0x7fff) << 13;
-  float f;
-  std::memcpy(&f, &bits, 4);
-  f *= 0x1p112f;  // the exponents' biases differ by 112; subnormals come out right too
-  std::memcpy(&bits, &f, 4);
-  if ((h & 0x7c00) == 0x7c00) bits |= 0x7f800000;
-  bits |= sign;
-  std::memcpy(&f, &bits, 4);
-  return f;
-}
 // To the nearest, halves to even, as the hardware does.
 inline Half narrow(float f) {
   std::uint32_t bits;
@@ -71,7 +51,7 @@ inline Half narrow(float f) {
 #endif
 
 template <typename V>
-inline V load(const Half* p) {
+inline V read(const Half* p) {
   V v;
 #if defined(__AVX512F__)
   if constexpr (sizeof(V) == 64) {
@@ -89,13 +69,13 @@ inline V load(const Half* p) {
     }
   }
 #else
-  for (std::size_t i = 0; i < sizeof(V) / 4; ++i) v[i] = widen(p[i]);
+  for (std::size_t i = 0; i < sizeof(V) / 4; ++i) v[i] = widen_half(p[i]);
 #endif
   return v;
 }
 
 template <typename V>
-inline void store(Half* p, const V& v) {
+inline void write(Half* p, const V& v) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(V) == 64) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
@@ -130,14 +110,14 @@ struct Row {
   template <typename T>
   static Row from(const T* p) {
     Row r{};
-    for (int i = 0; i < kWide; ++i) r.wide[i] = load<Floats>(p + kVector * i);
-    for (int i = 0; i < kEnds; ++i) r.end[i] = load<End>(p + 16 * Blocks + kEnd * i);
+    for (int i = 0; i < kWide; ++i) r.wide[i] = read<Floats>(p + kVector * i);
+    for (int i = 0; i < kEnds; ++i) r.end[i] = read<End>(p + 16 * Blocks + kEnd * i);
     return r;
   }
   template <typename T>
   void to(T* p) const {
-    for (int i = 0; i < kWide; ++i) store(p + kVector * i, wide[i]);
-    for (int i = 0; i < kEnds; ++i) store(p + 16 * Blocks + kEnd * i, end[i]);
+    for (int i = 0; i < kWide; ++i) write(p + kVector * i, wide[i]);
+    for (int i = 0; i < kEnds; ++i) write(p + 16 * Blocks + kEnd * i, end[i]);
   }
   // f(x, of a) of every register.
   template <typename F>

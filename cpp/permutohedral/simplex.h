@@ -8,18 +8,13 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/vectors.h"
 #include "permutohedral/keys.h"
 
 namespace pyseg::permutohedral {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kStep = 16;  // points at a time; of doubles as many, in two registers
-#elif defined(__AVX2__)
-constexpr int kStep = 8;
-#else
-constexpr int kStep = 4;
-#endif
+constexpr int kStep = kVectorBytes / 4;  // points at a time; of doubles as many, in two registers
 
 template <typename T>
 struct Lanes;

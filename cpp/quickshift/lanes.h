@@ -6,6 +6,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "core/vectors.h"
 #include "quickshift/field.h"
 
 #if defined(__SSE2__)
@@ -15,21 +16,13 @@
 namespace pyseg::quickshift {
 namespace {
 
-#if defined(__AVX512DQ__)
-constexpr int kBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kBytes = 32;
-#else
-constexpr int kBytes = 16;
-#endif
-
 template <typename T>
 struct Lanes;
 
 template <>
 struct Lanes<float> {
-  typedef float Reals __attribute__((vector_size(kBytes)));
-  typedef std::int32_t Ints __attribute__((vector_size(kBytes)));
+  typedef float Reals __attribute__((vector_size(kVectorBytes)));
+  typedef std::int32_t Ints __attribute__((vector_size(kVectorBytes)));
   static constexpr float kRound = 0x1.8p23f;  // adding it rounds to an integer, in the lowest bits
   static constexpr int kMantissa = 23;
   static constexpr float kZero = -12;  // 2^kZero rounds to 0, that factor or not
@@ -38,8 +31,8 @@ struct Lanes<float> {
 
 template <>
 struct Lanes<double> {
-  typedef double Reals __attribute__((vector_size(kBytes)));
-  typedef std::int64_t Ints __attribute__((vector_size(kBytes)));
+  typedef double Reals __attribute__((vector_size(kVectorBytes)));
+  typedef std::int64_t Ints __attribute__((vector_size(kVectorBytes)));
   static constexpr double kRound = 0x1.8p52;
   static constexpr int kMantissa = 52;
   static constexpr double kZero = -30;
@@ -53,19 +46,7 @@ using Reals = typename Lanes<T>::Reals;
 template <typename T>
 using Ints = typename Lanes<T>::Ints;
 template <typename T>
-constexpr int kLanes = kBytes / static_cast<int>(sizeof(T));
-
-template <typename V, typename T>
-inline V load(const T* p) {
-  V v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-
-template <typename V, typename T>
-inline void store(T* p, const V& v) {
-  std::memcpy(p, &v, sizeof v);
-}
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
 
 // `b` where either is NaN.
 template <typename V>

@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "core/vectors.h"
 #include "core/view.h"
 
 #if defined(__AVX2__)
@@ -16,21 +17,7 @@
 namespace pyseg::slic::PYSEG_ISA {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kLanes = 16;
-#elif defined(__AVX2__)
-constexpr int kLanes = 8;
-#else
-constexpr int kLanes = 4;
-#endif
-using Floats = float __attribute__((vector_size(4 * kLanes)));
-using Ints = int __attribute__((vector_size(4 * kLanes)));
-
-inline Floats load(const float* p) {
-  Floats v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
+constexpr int kLanes = kVectorBytes / 4;
 
 inline Floats magnitude(Floats v) { return reinterpret_cast<Floats>(reinterpret_cast<Ints>(v) & 0x7FFFFFFF); }
 
@@ -41,7 +28,7 @@ inline Floats repeat4(const float* p) {
 #elif defined(__AVX2__)
   return reinterpret_cast<Floats>(_mm256_broadcast_ps(reinterpret_cast<const __m128*>(p)));
 #else
-  return load(p);
+  return load<Floats>(p);
 #endif
 }
 
@@ -57,7 +44,7 @@ void nearest(const float* tile, std::int64_t channels, const Near& near, int blo
   for (int i = 64 * block; i < 64 * block + 64; i += kLanes) {
     constexpr int kHeld = Channels == 0 ? 1 : Channels;  // in registers
     Floats pixel[kHeld];
-    for (int j = 0; j < kHeld; ++j) pixel[j] = load(tile + j * kArea + i);
+    for (int j = 0; j < kHeld; ++j) pixel[j] = load<Floats>(tile + j * kArea + i);
     const int row = i & 0xF0, x = i & 15;
     Floats best = Floats{} + __builtin_inff();
     Ints at{};
@@ -65,8 +52,8 @@ void nearest(const float* tile, std::int64_t channels, const Near& near, int blo
       const PlaneCandidate& c = *near.candidates[k];
       Floats color = magnitude(pixel[0] - c.color[0]);
       for (int j = 1; j < kHeld; ++j) color += magnitude(pixel[j] - c.color[j]);
-      for (std::int64_t j = kHeld; j < n; ++j) color += magnitude(load(tile + j * kArea + i) - c.color[j]);
-      const Floats distance = color * c.weight + (repeat4(c.dzy + row / 4) + load(near.dx[k] + x));
+      for (std::int64_t j = kHeld; j < n; ++j) color += magnitude(load<Floats>(tile + j * kArea + i) - c.color[j]);
+      const Floats distance = color * c.weight + (repeat4(c.dzy + row / 4) + load<Floats>(near.dx[k] + x));
       const Ints nearer = distance < best;
       best = nearer ? distance : best;
       at = nearer ? Ints{} + k : at;
@@ -110,26 +97,6 @@ void assign(const float* tile, std::int64_t channels, const PlaneCandidate* cand
     }
 }
 
-template <typename T>
-inline T read(const std::byte* p) {
-  T v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-
-inline float half(std::uint16_t h) {
-  const std::uint32_t bits = (h & 0x7FFFu) << 13;
-  float v;
-  std::memcpy(&v, &bits, 4);
-  v *= 0x1p112f;  // rebias the exponent; subnormals come out right
-  std::uint32_t whole;
-  std::memcpy(&whole, &v, 4);
-  whole |= (h & 0x7C00u) == 0x7C00u ? 0x7F800000u : 0u;
-  whole |= (h & 0x8000u) << 16;
-  std::memcpy(&v, &whole, 4);
-  return v;
-}
-
 template <typename Get>
 inline void each(std::int64_t count, float* out, Get get) {
   for (std::int64_t i = 0; i < count; ++i) out[i] = get(i);
@@ -139,18 +106,18 @@ void convert(const std::byte* in, int dtype, std::int64_t step, std::int64_t cou
   switch (static_cast<DType>(dtype)) {
     case DType::u8:
       return each(count, out, [&](std::int64_t i) {
-        return static_cast<float>(read<std::uint8_t>(in + i * step)) * (1.0f / 255.0f);
+        return static_cast<float>(load<std::uint8_t>(in + i * step)) * (1.0f / 255.0f);
       });
     case DType::u16:
       return each(count, out, [&](std::int64_t i) {
-        return static_cast<float>(read<std::uint16_t>(in + i * step)) * (1.0f / 65535.0f);
+        return static_cast<float>(load<std::uint16_t>(in + i * step)) * (1.0f / 65535.0f);
       });
     case DType::f16:
-      return each(count, out, [&](std::int64_t i) { return half(read<std::uint16_t>(in + i * step)); });
+      return each(count, out, [&](std::int64_t i) { return widen_half(load<std::uint16_t>(in + i * step)); });
     case DType::f32:
-      return each(count, out, [&](std::int64_t i) { return read<float>(in + i * step); });
+      return each(count, out, [&](std::int64_t i) { return load<float>(in + i * step); });
     case DType::f64:
-      return each(count, out, [&](std::int64_t i) { return static_cast<float>(read<double>(in + i * step)); });
+      return each(count, out, [&](std::int64_t i) { return static_cast<float>(load<double>(in + i * step)); });
   }
 }
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/vectors.h"
+
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
@@ -12,22 +14,7 @@
 namespace pyseg::turbopixels {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kLanes = 16;
-#elif defined(__AVX2__)
-constexpr int kLanes = 8;
-#else
-constexpr int kLanes = 4;
-#endif
-using Floats = float __attribute__((vector_size(4 * kLanes)));
-using Ints = std::int32_t __attribute__((vector_size(4 * kLanes)));
-
-inline Floats load(const float* p) {
-  Floats v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-inline void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
+constexpr int kLanes = kVectorBytes / 4;
 
 inline Ints bits(Floats v) { return reinterpret_cast<Ints>(v); }
 inline Floats of_bits(Ints v) { return reinterpret_cast<Floats>(v); }
@@ -127,16 +114,18 @@ struct Slopes {
   Floats x, y;
 };
 inline Slopes slopes(const Rows& r, std::int64_t x) {
-  return {(load(r.at + x + 1) - load(r.at + x - 1)) * 0.5f, (load(r.below + x) - load(r.above + x)) * 0.5f};
+  return {(load<Floats>(r.at + x + 1) - load<Floats>(r.at + x - 1)) * 0.5f,
+          (load<Floats>(r.below + x) - load<Floats>(r.above + x)) * 0.5f};
 }
 
 // a_xx a_y^2 - 2 a_x a_y a_xy + a_yy a_x^2: the curvature of the level lines times |grad a|^3.
 inline Floats bend(const Rows& r, std::int64_t x, Slopes s) {
-  const Floats twice = 2.0f * load(r.at + x);
-  const Floats xx = (load(r.at + x + 1) + load(r.at + x - 1)) - twice;
-  const Floats yy = (load(r.below + x) + load(r.above + x)) - twice;
-  const Floats xy =
-      ((load(r.below + x + 1) - load(r.above + x + 1)) - (load(r.below + x - 1) - load(r.above + x - 1))) * 0.25f;
+  const Floats twice = 2.0f * load<Floats>(r.at + x);
+  const Floats xx = (load<Floats>(r.at + x + 1) + load<Floats>(r.at + x - 1)) - twice;
+  const Floats yy = (load<Floats>(r.below + x) + load<Floats>(r.above + x)) - twice;
+  const Floats xy = ((load<Floats>(r.below + x + 1) - load<Floats>(r.above + x + 1)) -
+                     (load<Floats>(r.below + x - 1) - load<Floats>(r.above + x - 1))) *
+                    0.25f;
   return (xx * (s.y * s.y) - (2.0f * (s.x * s.y)) * xy) + yy * (s.x * s.x);
 }
 

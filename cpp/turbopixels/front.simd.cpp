@@ -18,7 +18,7 @@ inline Floats velocity(const Rows& psi, const Rows& phi, std::int64_t x, float a
   const Floats curvature = clip(bend(psi, x, s) * ((steepness * steepness) * steepness), -1.0f, 1.0f);
   const Slopes f = slopes(phi, x);
   const Floats ahead = (s.x * f.x + s.y * f.y) * steepness;
-  const Floats speed = clip(load(phi.at + x) * (1.0f - alpha * curvature) - beta * ahead, -1.0f, 1.0f);
+  const Floats speed = clip(load<Floats>(phi.at + x) * (1.0f - alpha * curvature) - beta * ahead, -1.0f, 1.0f);
   return select(less(magnitude(speed), splat(kSlowest)), Floats{}, speed);
 }
 
@@ -26,7 +26,7 @@ inline Floats velocity(const Rows& psi, const Rows& phi, std::int64_t x, float a
 inline Floats upwind(const Rows& psi, std::int64_t x, Floats here, Floats speed) {
   const Ints turn = signs(no_more(speed, Floats{}));
   const auto rise = [&](const float* beside) {
-    const Floats v = most(turned(here - load(beside), turn), Floats{});
+    const Floats v = most(turned(here - load<Floats>(beside), turn), Floats{});
     return v * v;
   };
   return root((rise(psi.at + x - 1) + rise(psi.at + x + 1)) + (rise(psi.above + x) + rise(psi.below + x)));
@@ -38,8 +38,8 @@ inline Floats moved_at(const Rows& psi, const Rows& phi, std::int64_t x, Floats 
                        float beta, unsigned& over) {
   const Floats speed = velocity(psi, phi, x, alpha, beta);
   const Floats there = here - (kStep * speed) * upwind(psi, x, here, speed);
-  const Floats beside =
-      least(least(load(psi.above + x), load(psi.below + x)), least(load(psi.at + x - 1), load(psi.at + x + 1)));
+  const Floats beside = least(least(load<Floats>(psi.above + x), load<Floats>(psi.below + x)),
+                              least(load<Floats>(psi.at + x - 1), load<Floats>(psi.at + x + 1)));
   const Mask crosses = both(both(front, no_more(Floats{}, here)), less(there, Floats{}));
   const Mask accompanied = less(beside, Floats{});
   over = lanes(both(crosses, accompanied));
@@ -52,7 +52,7 @@ inline Floats moved_at(const Rows& psi, const Rows& phi, std::int64_t x, Floats 
 template <bool settle>
 inline Floats carried_at(const Rows& moved, std::int64_t x, Floats psi) {
   const Ints side = signs(less(psi, Floats{}));
-  const auto at = [&](const float* p) { return turned(load(p), side); };  // positive on the pixel's own side
+  const auto at = [&](const float* p) { return turned(load<Floats>(p), side); };  // positive on the pixel's own side
   const Floats across = least(at(moved.at + x - 1), at(moved.at + x + 1));
   const Floats down = least(at(moved.above + x), at(moved.below + x));
   const Floats nearest = least(across, down), apart = least(magnitude(across - down), splat(1.0f));
@@ -84,13 +84,13 @@ void move(const Lines& psi_lines, const Lines& phi_lines, const std::uint16_t* s
     unsigned different = 0, over = 0;
     for (int v = 0; v < kVectors; ++v) {
       const std::int64_t x = g * kGroup + v * kLanes;
-      const Floats here = load(psi.at + x);
+      const Floats here = load<Floats>(psi.at + x);
       const Mask held = of_lanes(still[g] >> (v * kLanes));
       const Mask front = both(no_more(magnitude(here), splat(kOnFront)), inverse(held));
       Floats there = here;
       unsigned bits_over = 0;
       if (lanes(front) != 0) there = moved_at(psi, phi, x, here, front, alpha, beta, bits_over);
-      different |= lanes(differ(there, load(moved + x))) << (v * kLanes);
+      different |= lanes(differ(there, load<Floats>(moved + x))) << (v * kLanes);
       over |= bits_over << (v * kLanes);
       store(moved + x, there);
     }
@@ -106,8 +106,8 @@ void carry_groups(const Rows& moved, const float* psi, const std::uint64_t* whic
     unsigned different = 0;
     for (int v = 0; v < kVectors; ++v) {
       const std::int64_t x = g * kGroup + v * kLanes;
-      const Floats before = load(out + x);
-      Floats after = carried_at<settle>(moved, x, load(psi + x));
+      const Floats before = load<Floats>(out + x);
+      Floats after = carried_at<settle>(moved, x, load<Floats>(psi + x));
       if (x + kLanes > width) {
         const std::int64_t inside = width > x ? width - x : 0;
         after = select(of_lanes((1u << inside) - 1), after, before);
@@ -134,7 +134,7 @@ std::int64_t shells(const float* psi, std::int64_t width, std::uint16_t* unassig
     const unsigned all = inside >= kGroup ? 0xFFFFu : (1u << inside) - 1;
     unsigned out = 0, shell[kShells] = {};
     for (int v = 0; v < kVectors; ++v) {
-      const Floats here = load(psi + g * kGroup + v * kLanes);
+      const Floats here = load<Floats>(psi + g * kGroup + v * kLanes);
       out |= lanes(no_more(Floats{}, here)) << (v * kLanes);
       for (int i = 0; i < kShells; ++i)
         shell[i] |= lanes(less(here, splat(0.5f * static_cast<float>(i + 1)))) << (v * kLanes);

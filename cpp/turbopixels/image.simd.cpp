@@ -25,19 +25,19 @@ void soften(const float* above, const float* at, const float* below, std::int64_
   for (std::int64_t x = 0; x < width; x += kLanes) {
     const Slopes s = slopes(rows, x);
     const Floats steep = (s.x * s.x + s.y * s.y) + 1e-12f;
-    store(out + x, load(at + x) + 0.1f * (bend(rows, x, s) / steep));
+    store(out + x, load<Floats>(at + x) + 0.1f * (bend(rows, x, s) / steep));
   }
 }
 
 void add_slopes(const float* above, const float* at, const float* below, std::int64_t width, float* total) {
   for (std::int64_t x = 0; x < width; x += kLanes) {
     const Slopes s = slopes({above, at, below}, x);
-    store(total + x, load(total + x) + (s.x * s.x + s.y * s.y));
+    store(total + x, load<Floats>(total + x) + (s.x * s.x + s.y * s.y));
   }
 }
 
 void roots(float* values, std::int64_t width, float factor) {
-  for (std::int64_t x = 0; x < width; x += kLanes) store(values + x, root(load(values + x) * factor));
+  for (std::int64_t x = 0; x < width; x += kLanes) store(values + x, root(load<Floats>(values + x) * factor));
 }
 
 // e^-v: the whole part of v / log 2 goes to the exponent, 2^-fraction is a polynomial.
@@ -56,7 +56,7 @@ inline Floats decay(Floats v) {
 void affinity(const float* magnitude, const float* mean, std::int64_t width, float scale, float gamma, float inverse_nu,
               float* out) {
   for (std::int64_t x = 0; x < width; x += kLanes) {
-    const Floats energy = load(magnitude + x) / (scale * load(mean + x) + gamma);
+    const Floats energy = load<Floats>(magnitude + x) / (scale * load<Floats>(mean + x) + gamma);
     store(out + x, decay(energy * inverse_nu));
   }
 }

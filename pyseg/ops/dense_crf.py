@@ -81,8 +81,8 @@ def dense_crf(
         normalization: of the kernels: "symmetric", "before", "after", or None for raw sums.
         unary_from: "probs" (within 0 .. 1; clipped to 1e-5 and more), "logits", "energy" (-log), or "labels": integers
             [H, W], [B, H, W], [B, D, H, W] or [N], negative where nothing is known.
-        storage: "float16" keeps the lattices' values in half precision between the steps: less memory, faster where
-            lattices are large; labels agree in 9,999 of 10,000 pixels.
+        storage: "float16" reads the lattices' blurred values in half precision: a quarter less memory for them, within
+            a few percent of the time; labels agree in 9,999 of 10,000 pixels.
         channel_axis: the axis of the classes in ``unary`` and of the channels in ``image``; None: the last of an
             image, the second of a batch. 0: [K, H, W] with [C, H, W].
         prune: leave out the classes that provably stay at or below this probability everywhere (they get 0): of a VOC
@@ -217,8 +217,10 @@ def pruned_infer(
     ratio = np.array(_runtime.native().crf_class_ratios(unary, KINDS[problem.unary_from]))
     strength = sum(float(c) * gain for c, gain in zip(compat, plan.gains(), strict=True))
     most = ratio
-    for _ in range(min(problem.n_iter, 1000)):
-        most = np.minimum(ratio * np.exp(np.minimum(strength * most, 700.0)), 1.0)
+    for _ in range(problem.n_iter):  # it only grows, and ends
+        before, most = most, np.minimum(ratio * np.exp(np.minimum(strength * most, 700.0)), 1.0)
+        if np.array_equal(most, before):
+            break
     live = np.flatnonzero(most > problem.prune)  # never empty: where a class is the likeliest, its ratio is 1
     result = np.empty((len(unary), len(live)), np.float32)
     kept = np.ascontiguousarray(unary[:, live])
