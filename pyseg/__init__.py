@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from pyseg._runtime import __version__, get_num_threads, info, set_num_threads
 from pyseg.errors import ImageReadError
 from pyseg.interactive import Cutter, cut
+from pyseg.ops.aspp import aspp
+from pyseg.ops.atrous_conv import atrous_conv2d
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
@@ -26,7 +28,7 @@ from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 from pyseg.ops.turbopixels import turbopixels
 
 if TYPE_CHECKING:
-    from pyseg import compat, images, metrics, nn, ops, reference
+    from pyseg import backends, compat, images, metrics, nn, ops, reference
 
 __all__ = [
     "Bilateral",
@@ -37,6 +39,9 @@ __all__ = [
     "PermutohedralLattice",
     "SuperpixelStats",
     "__version__",
+    "aspp",
+    "atrous_conv2d",
+    "backends",
     "compat",
     "cut",
     "dense_crf",
@@ -57,7 +62,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"compat", "images", "metrics", "nn", "ops", "reference"}:
+    if name in {"backends", "compat", "images", "metrics", "nn", "ops", "reference"}:
         import importlib
 
         return importlib.import_module(f"pyseg.{name}")

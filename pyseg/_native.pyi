@@ -24,6 +24,13 @@ def quickshift(
     tree: bool,
     exact: bool,
 ) -> tuple[NDArray[np.int32], int, NDArray[np.int64], NDArray[Any]]: ...
+def atrous_conv2d(
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    geometry: Sequence[int],
+    relu: bool,
+) -> NDArray[Any]: ...
 def felzenszwalb(
     image: NDArray[Any],
     axes: Sequence[int],

@@ -81,8 +81,10 @@ def torch_ops() -> Any:
         raise ImportError(f"pyseg's torch library needs torch >= 2.10, here is {torch.__version__}: {error}") from error
     _torch_reason = ""
     _cuda_reason = _load_cuda()
+    import pyseg.ops._aspp_torch
+    import pyseg.ops._atrous_torch
     import pyseg.ops._crf_autograd
-    import pyseg.ops._fakes  # noqa: F401  (both register theirs)
+    import pyseg.ops._fakes  # noqa: F401  (they register theirs)
 
     _torch_ops = torch.ops.pyseg
     return _torch_ops

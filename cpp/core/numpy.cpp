@@ -10,6 +10,7 @@ namespace py = pybind11;
   namespace pyseg::op {      \
   void bind(py::module_& m); \
   }
+PYSEG_BIND(atrous_conv)
 PYSEG_BIND(cut)
 PYSEG_BIND(dense_crf)
 PYSEG_BIND(felzenszwalb)
@@ -40,6 +41,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
       },
       py::arg("threads"));
   m.def("get_num_threads", &pyseg::pool_threads);
+  pyseg::atrous_conv::bind(m);
   pyseg::cut::bind(m);
   pyseg::dense_crf::bind(m);
   pyseg::felzenszwalb::bind(m);

@@ -1,6 +1,8 @@
 // Who runs the ranges: the library's own pool behind NumPy, torch's threads behind torch. A kernel only sees ranges.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
@@ -37,6 +39,15 @@ class Executor {
   virtual ~Executor() = default;
   virtual int threads() const = 0;
   virtual void run(std::int64_t count, std::int64_t grain, Range body) const = 0;
+
+  // One call for each of `count` tasks of uneven size: who is done takes the next one.
+  template <typename Task>
+  void queue(std::int64_t count, Task task) const {
+    std::atomic<std::int64_t> next{0};
+    run(std::min<std::int64_t>(threads(), count), 1, [&](std::int64_t, std::int64_t) {
+      for (std::int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) task(i);
+    });
+  }
 
   // One call for each of `count` tasks, as evenly as the threads allow.
   template <typename Task>

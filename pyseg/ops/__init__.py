@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyseg.ops.aspp import Branch, aspp
+from pyseg.ops.atrous_conv import atrous_conv2d
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
@@ -13,10 +15,13 @@ from pyseg.ops.turbopixels import turbopixels
 
 __all__ = [
     "Bilateral",
+    "Branch",
     "Features",
     "Gaussian",
     "PermutohedralLattice",
     "SuperpixelStats",
+    "aspp",
+    "atrous_conv2d",
     "dense_crf",
     "felzenszwalb",
     "quickshift",

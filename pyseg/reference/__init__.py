@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyseg.reference import cut
+from pyseg.reference.atrous_conv import atrous_conv2d
 from pyseg.reference.dense_crf import dense_crf
 from pyseg.reference.felzenszwalb import felzenszwalb
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
@@ -14,6 +15,7 @@ from pyseg.reference.turbopixels import turbopixels
 __all__ = [
     "BruteForce",
     "PermutohedralLattice",
+    "atrous_conv2d",
     "cut",
     "dense_crf",
     "felzenszwalb",

@@ -1,0 +1,76 @@
+// Panels of B, and the loops around the tile.
+#include "gemm/gemm.h"
+
+#include <algorithm>
+
+namespace pyseg::gemm {
+namespace {
+
+// Rows of A that one thread takes through a panel: with kDepth columns they fill half of a second level cache of 1 MB.
+constexpr std::int64_t kBlockRows = 240;
+
+std::int64_t rounded(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+}  // namespace
+
+std::int64_t packed_size(std::int64_t depth, std::int64_t columns) {
+  return depth * rounded(columns, kernels().vector);
+}
+
+std::int64_t panel_count(std::int64_t columns) { return (columns + kernels().columns - 1) / kernels().columns; }
+
+Panel panel(const float* packed, std::int64_t depth, std::int64_t columns, std::int64_t index) {
+  const std::int64_t first = index * kernels().columns;
+  const std::int64_t count = std::min<std::int64_t>(kernels().columns, columns - first);
+  return {packed + first * depth, rounded(count, kernels().vector), first, static_cast<int>(count)};
+}
+
+void pack(const Strided& b, std::int64_t depth, std::int64_t columns, float* packed) {
+  for (std::int64_t p = 0; p < panel_count(columns); ++p) {
+    const Panel to = panel(packed, depth, columns, p);
+    float* out = packed + (to.data - packed);
+    for (std::int64_t k = 0; k < depth; ++k, out += to.step) {
+      const float* in = b.data + k * b.row + to.first * b.column;
+      for (int n = 0; n < to.columns; ++n) out[n] = in[n * b.column];
+      std::fill(out + to.columns, out + to.step, 0.0f);
+    }
+  }
+}
+
+void multiply_block(const Block& block, const float* b, std::int64_t b_step, std::int64_t depth, int columns) {
+  const Kernels& k = kernels();
+  const float* a[16];
+  float* c[16];
+  for (std::int64_t i = 0; i < block.rows; i += k.rows) {
+    const int rows = static_cast<int>(std::min<std::int64_t>(k.rows, block.rows - i));
+    for (int r = 0; r < rows; ++r) {
+      a[r] = block.a + (i + r) * block.a_row;
+      c[r] = block.c + (i + r) * block.c_row;
+    }
+    k.tile({a, block.a_step, b, b_step, depth, c, rows, columns, block.accumulate, block.epilogue});
+  }
+}
+
+void multiply(const float* a, std::int64_t a_row, std::int64_t rows, const float* packed, std::int64_t depth,
+              std::int64_t columns, float* c, std::int64_t c_row, const Epilogue& epilogue, const Executor& executor) {
+  const std::int64_t panels = panel_count(columns);
+  // Blocks of equal size, and not fewer than the threads.
+  const std::int64_t wanted = std::max<std::int64_t>((rows + kBlockRows - 1) / kBlockRows, 1);
+  const std::int64_t blocks = std::max<std::int64_t>(
+      wanted * panels >= executor.threads() ? wanted : std::min<std::int64_t>(executor.threads(), (rows + 5) / 6), 1);
+  const std::int64_t step = rounded((rows + blocks - 1) / blocks, kernels().rows);
+  executor.each(blocks * panels, [&](std::int64_t task) {
+    const std::int64_t first = task / panels * step, count = std::min(step, rows - first);
+    if (count <= 0) return;
+    const Panel p = panel(packed, depth, columns, task % panels);
+    const Epilogue end = epilogue.from(p.first);
+    for (std::int64_t k = 0; k == 0 || k < depth; k += kDepth) {
+      const std::int64_t stretch = std::min(kDepth, depth - k);
+      multiply_block({a + first * a_row + k, a_row, 1, c + first * c_row + p.first, c_row, count, k > 0,
+                      k + stretch >= depth ? &end : nullptr},
+                     p.data + k * p.step, p.step, stretch, p.columns);
+    }
+  });
+}
+
+}  // namespace pyseg::gemm
