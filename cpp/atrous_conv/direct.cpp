@@ -90,8 +90,14 @@ struct Product {
       a[r] = pixels + (at[r].in + offset) * conv.channels + c;
       to[r] = out.data + at[r].out * out.row + panel.first;
     }
-    gemm::kernels().tile(
-        {a, 1, panel.data + c * panel.step, panel.step, stretch, to, rows, panel.columns, accumulate, end});
+    for (std::int64_t k = 0; k == 0 || k < stretch; k += gemm::kChain) {
+      const std::int64_t chain = std::min(gemm::kChain, stretch - k);
+      const float* b = panel.data + (c + k) * panel.step;
+      const bool last = k + chain >= stretch;
+      gemm::kernels().tile(
+          {a, 1, b, panel.step, chain, to, rows, panel.columns, accumulate || k > 0, last ? end : nullptr});
+      for (int r = 0; r < rows; ++r) a[r] += chain;
+    }
   }
 
   void group(const Groups& all, const Group& g, std::int64_t panel_index) const {

@@ -18,6 +18,12 @@ struct TransformKernels {
   // Products -> outputs, and what is to happen to them (null: nothing); its pointers are at the first channel.
   void (*outputs)(PieceKind kind, unsigned taps, const float* const* in, float* const* out, int channels,
                   const gemm::Epilogue* epilogue);
+  // Both axes at once, where their kinds are the same and squares() says so: in[i * inputs + j] -> out[p * products +
+  // q], without a middle that is stored; and products to outputs.
+  bool (*squares)(PieceKind kind);
+  void (*square_inputs)(PieceKind kind, const float* const* in, float* const* out, int channels);
+  void (*square_outputs)(PieceKind kind, const float* const* in, float* const* out, int channels,
+                         const gemm::Epilogue* epilogue);
   // The transpose of `outputs`: gradients of outputs -> of products.
   void (*spread)(PieceKind kind, unsigned taps, const float* const* in, float* const* out, int channels);
   // Gradients of the taps, taps[t][n], t = 3 a + b, from those of the combinations: row m of `count` floats at

@@ -6,7 +6,9 @@
 
 namespace pyseg::atrous_conv {
 
-constexpr std::int64_t kStrip = 128;  // channels that a transform takes at once: its middle stays in the first level
+constexpr std::int64_t kMostStretch = 2048;  // channels transformed before they are multiplied
+constexpr std::int64_t kStrip =
+    128;  // of them at once by one axis after the other, whose middle stays in the first level
 
 // Floats of a row of scratch: whole lines of cache.
 inline std::int64_t line_of(std::int64_t floats) { return (floats + 15) / 16 * 16; }

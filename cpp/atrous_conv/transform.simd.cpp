@@ -13,12 +13,12 @@ constexpr int kLanes = kVectorBytes / 4;
 // What the products of a piece multiply, from its inputs. F(4,3)'s rows are divided by the constants that its weights
 // lack beside F(2,3)'s.
 struct Inputs {
-  static void pair(const Floats* d, Floats* v) {
+  static inline __attribute__((always_inline)) void pair(const Floats* d, Floats* v) {
     v[0] = d[0] + d[1];
     v[1] = d[1];
     v[2] = d[0];
   }
-  static void triple(const Floats* d, Floats* v) {
+  static inline __attribute__((always_inline)) void triple(const Floats* d, Floats* v) {
     v[0] = d[0] + d[1];
     v[1] = d[1];
     v[2] = d[0];
@@ -26,13 +26,13 @@ struct Inputs {
     v[4] = d[1];
     v[5] = d[2];
   }
-  static void f2(const Floats* d, Floats* v) {
+  static inline __attribute__((always_inline)) void f2(const Floats* d, Floats* v) {
     v[0] = d[0] - d[2];
     v[1] = d[1] + d[2];
     v[2] = d[2] - d[1];
     v[3] = d[1] - d[3];
   }
-  static void f4(const Floats* d, Floats* v) {
+  static inline __attribute__((always_inline)) void f4(const Floats* d, Floats* v) {
     v[0] = multiply_add(splat(0.25f), d[4], multiply_add(splat(-1.25f), d[2], d[0]));
     const Floats even = multiply_add(splat(-4.0f), d[2], d[4]), odd = multiply_add(splat(-4.0f), d[1], d[3]);
     v[1] = (even + odd) * splat(-1.0f / 3);
@@ -45,20 +45,25 @@ struct Inputs {
 };
 
 struct Outputs {
-  static void pair(const Floats* p, Floats* y) {
+  template <int Count>
+  static inline __attribute__((always_inline)) void sum(const Floats* p, Floats* y) {
+    y[0] = Count == 0 ? Floats{} : p[0];
+    for (int i = 1; i < Count; ++i) y[0] += p[i];
+  }
+  static inline __attribute__((always_inline)) void pair(const Floats* p, Floats* y) {
     y[0] = p[0] + p[1];
     y[1] = p[0] + p[2];
   }
-  static void triple(const Floats* p, Floats* y) {
+  static inline __attribute__((always_inline)) void triple(const Floats* p, Floats* y) {
     y[0] = p[0] + p[1];
     y[1] = (p[0] + p[2]) + p[3];
     y[2] = p[4] + p[5];
   }
-  static void f2(const Floats* p, Floats* y) {
+  static inline __attribute__((always_inline)) void f2(const Floats* p, Floats* y) {
     y[0] = p[0] + p[1] + p[2];
     y[1] = p[1] - p[2] - p[3];
   }
-  static void f4(const Floats* p, Floats* y) {
+  static inline __attribute__((always_inline)) void f4(const Floats* p, Floats* y) {
     const Floats sum = p[1] + p[2], difference = p[1] - p[2], far = p[3] + p[4], near = p[3] - p[4];
     y[0] = p[0] + sum + far;
     y[1] = multiply_add(splat(2.0f), near, difference);
@@ -68,12 +73,12 @@ struct Outputs {
 };
 
 struct Spread {  // F(4,3) is not for training
-  static void pair(const Floats* y, Floats* p) {
+  static inline __attribute__((always_inline)) void pair(const Floats* y, Floats* p) {
     p[0] = y[0] + y[1];
     p[1] = y[0];
     p[2] = y[1];
   }
-  static void triple(const Floats* y, Floats* p) {
+  static inline __attribute__((always_inline)) void triple(const Floats* y, Floats* p) {
     p[0] = y[0] + y[1];
     p[1] = y[0];
     p[2] = y[1];
@@ -81,7 +86,7 @@ struct Spread {  // F(4,3) is not for training
     p[4] = y[2];
     p[5] = y[2];
   }
-  static void f2(const Floats* y, Floats* p) {
+  static inline __attribute__((always_inline)) void f2(const Floats* y, Floats* p) {
     p[0] = y[0];
     p[1] = y[0] + y[1];
     p[2] = y[0] - y[1];
@@ -100,16 +105,19 @@ inline void finish(Floats* rows, int count, const gemm::Epilogue& e, int c, int 
   }
 }
 
-// `formula` on rows of channels: In rows to Out rows.
-template <int In, int Out, typename Formula>
-inline void rows(const float* const* in, float* const* out, int channels, Formula formula,
-                 const gemm::Epilogue* epilogue = nullptr) {
+using Formula = void (*)(const Floats* in, Floats* out);
+
+// Rows of channels: In rows to Out rows. (The formula is part of the type, so that it is inlined.)
+template <int In, int Out, Formula Apply>
+inline void rows(const float* const* in, float* const* out, int channels, const gemm::Epilogue* epilogue = nullptr) {
   Floats from[In == 0 ? 1 : In], to[Out];
   int c = 0;
   for (; c + kLanes <= channels; c += kLanes) {
+#pragma GCC unroll 16
     for (int i = 0; i < In; ++i) from[i] = load<Floats>(in[i] + c);
-    formula(from, to);
+    Apply(from, to);
     if (epilogue != nullptr) finish(to, Out, *epilogue, c, kLanes);
+#pragma GCC unroll 16
     for (int i = 0; i < Out; ++i) store(out[i] + c, to[i]);
   }
   if (c == channels) return;
@@ -118,9 +126,26 @@ inline void rows(const float* const* in, float* const* out, int channels, Formul
     from[i] = Floats{};
     std::memcpy(&from[i], in[i] + c, rest);
   }
-  formula(from, to);
+  Apply(from, to);
   if (epilogue != nullptr) finish(to, Out, *epilogue, c, channels - c);
   for (int i = 0; i < Out; ++i) std::memcpy(out[i] + c, &to[i], rest);
+}
+
+// Along the columns and along the rows of a square.
+template <int In, int Out, Formula Apply>
+inline void both(const Floats* from, Floats* to) {
+  Floats middle[Out][In];
+#pragma GCC unroll 6
+  for (int j = 0; j < In; ++j) {
+    Floats column[In], result[Out];
+#pragma GCC unroll 6
+    for (int i = 0; i < In; ++i) column[i] = from[i * In + j];
+    Apply(column, result);
+#pragma GCC unroll 6
+    for (int i = 0; i < Out; ++i) middle[i][j] = result[i];
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < Out; ++i) Apply(middle[i], to + i * Out);
 }
 
 inline void copy(const float* in, float* out, int channels) {
@@ -134,13 +159,13 @@ void inputs(PieceKind kind, unsigned taps, const float* const* in, float* const*
         if (taps >> k & 1) copy(in[k], out[p++], channels);
       return;
     case PieceKind::pair:
-      return rows<2, 3>(in, out, channels, Inputs::pair);
+      return rows<2, 3, Inputs::pair>(in, out, channels);
     case PieceKind::triple:
-      return rows<3, 6>(in, out, channels, Inputs::triple);
+      return rows<3, 6, Inputs::triple>(in, out, channels);
     case PieceKind::f2:
-      return rows<4, 4>(in, out, channels, Inputs::f2);
+      return rows<4, 4, Inputs::f2>(in, out, channels);
     case PieceKind::f4:
-      return rows<6, 6>(in, out, channels, Inputs::f4);
+      return rows<6, 6, Inputs::f4>(in, out, channels);
   }
 }
 
@@ -148,29 +173,25 @@ void outputs(PieceKind kind, unsigned taps, const float* const* in, float* const
              const gemm::Epilogue* epilogue) {
   switch (kind) {
     case PieceKind::single: {
-      const auto none = [](const Floats*, Floats* y) { y[0] = Floats{}; };
-      const auto one = [](const Floats* p, Floats* y) { y[0] = p[0]; };
-      const auto two = [](const Floats* p, Floats* y) { y[0] = p[0] + p[1]; };
-      const auto three = [](const Floats* p, Floats* y) { y[0] = p[0] + p[1] + p[2]; };
       switch (__builtin_popcount(taps)) {
         case 0:
-          return rows<0, 1>(in, out, channels, none, epilogue);
+          return rows<0, 1, Outputs::sum<0>>(in, out, channels, epilogue);
         case 1:
-          return rows<1, 1>(in, out, channels, one, epilogue);
+          return rows<1, 1, Outputs::sum<1>>(in, out, channels, epilogue);
         case 2:
-          return rows<2, 1>(in, out, channels, two, epilogue);
+          return rows<2, 1, Outputs::sum<2>>(in, out, channels, epilogue);
         default:
-          return rows<3, 1>(in, out, channels, three, epilogue);
+          return rows<3, 1, Outputs::sum<3>>(in, out, channels, epilogue);
       }
     }
     case PieceKind::pair:
-      return rows<3, 2>(in, out, channels, Outputs::pair, epilogue);
+      return rows<3, 2, Outputs::pair>(in, out, channels, epilogue);
     case PieceKind::triple:
-      return rows<6, 3>(in, out, channels, Outputs::triple, epilogue);
+      return rows<6, 3, Outputs::triple>(in, out, channels, epilogue);
     case PieceKind::f2:
-      return rows<4, 2>(in, out, channels, Outputs::f2, epilogue);
+      return rows<4, 2, Outputs::f2>(in, out, channels, epilogue);
     case PieceKind::f4:
-      return rows<6, 4>(in, out, channels, Outputs::f4, epilogue);
+      return rows<6, 4, Outputs::f4>(in, out, channels, epilogue);
   }
 }
 
@@ -181,12 +202,25 @@ void spread(PieceKind kind, unsigned taps, const float* const* in, float* const*
         if (taps >> k & 1) copy(in[0], out[p++], channels);
       return;
     case PieceKind::pair:
-      return rows<2, 3>(in, out, channels, Spread::pair);
+      return rows<2, 3, Spread::pair>(in, out, channels);
     case PieceKind::triple:
-      return rows<3, 6>(in, out, channels, Spread::triple);
+      return rows<3, 6, Spread::triple>(in, out, channels);
     default:
-      return rows<2, 4>(in, out, channels, Spread::f2);
+      return rows<2, 4, Spread::f2>(in, out, channels);
   }
+}
+
+bool squares(PieceKind kind) { return kind == PieceKind::f2 || kind == PieceKind::pair; }
+
+void square_inputs(PieceKind kind, const float* const* in, float* const* out, int channels) {
+  if (kind == PieceKind::f2) rows<16, 16, both<4, 4, Inputs::f2>>(in, out, channels);
+  else rows<4, 9, both<2, 3, Inputs::pair>>(in, out, channels);
+}
+
+void square_outputs(PieceKind kind, const float* const* in, float* const* out, int channels,
+                    const gemm::Epilogue* epilogue) {
+  if (kind == PieceKind::f2) rows<16, 4, both<4, 2, Outputs::f2>>(in, out, channels, epilogue);
+  else rows<9, 4, both<3, 2, Outputs::pair>>(in, out, channels, epilogue);
 }
 
 void gather(const float* combinations, std::int64_t step, const std::uint8_t* y, int y_count, const std::uint8_t* x,
@@ -226,7 +260,8 @@ void weights(const double* taps, int count, const std::uint8_t* y, int y_count, 
   }
 }
 
-constexpr TransformKernels kKernels = {&inputs, &outputs, &spread, &gather, &weights};
+constexpr TransformKernels kKernels = {&inputs,         &outputs, &squares, &square_inputs,
+                                       &square_outputs, &spread,  &gather,  &weights};
 
 }  // namespace
 

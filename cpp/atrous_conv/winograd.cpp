@@ -13,8 +13,6 @@
 namespace pyseg::atrous_conv {
 namespace {
 
-constexpr std::int64_t kStretch = 2048;  // channels
-
 // Rows of a block. Small blocks stay in the caches, but read all weights once more: they are half as large as these.
 std::int64_t block_rows(const Conv& conv, const Plan& plan, std::int64_t row) {
   const std::int64_t weights = plan.matrices() * conv.channels * conv.outputs;
@@ -25,64 +23,100 @@ struct Scratches {
   Scratch<float> values, sums;
 };
 
-// Writes the outputs of tile (i, j), all channels.
-void outputs_of_tile(const Conv& conv, const Block& block, std::int64_t tile, const float* sums, std::int64_t sum_row,
-                     const gemm::Epilogue& epilogue, const Output& out) {
-  const TransformKernels& k = transform_kernels();
-  const std::int64_t i = tile / block.x.count, j = tile % block.x.count;
-  const Piece &y = block.y.piece(i), &x = block.x.piece(j);
-  alignas(64) float middle[kMostOutputs][kMostProducts][kStrip];
-  const std::int64_t width = conv.out_size(1);
-  for (std::int64_t c = 0; c < conv.outputs; c += kStrip) {
-    const int channels = static_cast<int>(std::min(kStrip, conv.outputs - c));
-    const gemm::Epilogue end = epilogue.from(c);
+// A tile: its pieces, and the rows of its inputs and outputs, all channels.
+struct Tile {
+  const Conv& conv;
+  const Block& block;
+  std::int64_t i, j;
+  const Piece &y, &x;
+
+  Tile(const Conv& conv, const Block& block, std::int64_t tile)
+      : conv(conv),
+        block(block),
+        i(tile / block.x.count),
+        j(tile % block.x.count),
+        y(block.y.piece(i)),
+        x(block.x.piece(j)) {}
+
+  bool square() const { return y.kind == x.kind && transform_kernels().squares(y.kind); }
+
+  // The pixel of input (a, b), or null in the padding.
+  const float* input(const float* pixels, int a, int b) const {
+    const std::int64_t line = y.input + a * conv.dilation[0], column = x.input + b * conv.dilation[1];
+    if (line < 0 || line >= conv.height || column < 0 || column >= conv.width) return nullptr;
+    return pixels + ((block.y.image(i) * conv.height + line) * conv.width + column) * conv.channels;
+  }
+  float* output(const Output& out, int a, int b) const {
+    const std::int64_t line = block.y.image(i) * conv.out_size(0) + y.first + a * conv.dilation[0];
+    return out.data + (line * conv.out_size(1) + x.first + b * conv.dilation[1]) * out.row;
+  }
+
+  void outputs(const float* sums, std::int64_t sum_row, const gemm::Epilogue& epilogue, const Output& out) const {
+    const float* product[kMostProducts * kMostProducts];
+    float* pixel[kMostOutputs * kMostOutputs];
+    for (int p = 0; p < y.products; ++p)
+      for (int q = 0; q < x.products; ++q) product[p * x.products + q] = sums + block.row(i, p, j, q) * sum_row;
+    for (int a = 0; a < y.outputs; ++a)
+      for (int b = 0; b < x.outputs; ++b) pixel[a * x.outputs + b] = output(out, a, b);
+    if (square()) {
+      transform_kernels().square_outputs(y.kind, product, pixel, static_cast<int>(conv.outputs), &epilogue);
+      return;
+    }
+    for (std::int64_t c = 0; c < conv.outputs; c += kStrip)
+      output_strip(product, pixel, c, static_cast<int>(std::min(kStrip, conv.outputs - c)), epilogue.from(c));
+  }
+
+  void output_strip(const float* const* product, float* const* pixel, std::int64_t c, int channels,
+                    const gemm::Epilogue& epilogue) const {
+    const TransformKernels& k = transform_kernels();
+    alignas(64) float middle[kMostOutputs][kMostProducts][kStrip];
+    const float* in[kMostProducts];
+    float* to[kMostOutputs];
     for (int q = 0; q < x.products; ++q) {
-      const float* in[kMostProducts];
-      float* to[kMostOutputs];
-      for (int p = 0; p < y.products; ++p) in[p] = sums + block.row(i, p, j, q) * sum_row + c;
-      for (int o = 0; o < y.outputs; ++o) to[o] = middle[o][q];
+      for (int p = 0; p < y.products; ++p) in[p] = product[p * x.products + q] + c;
+      for (int a = 0; a < y.outputs; ++a) to[a] = middle[a][q];
       k.outputs(y.kind, y.taps, in, to, channels, nullptr);
     }
     for (int a = 0; a < y.outputs; ++a) {
-      const float* in[kMostProducts];
-      float* to[kMostOutputs];
       for (int q = 0; q < x.products; ++q) in[q] = middle[a][q];
-      const std::int64_t line = (block.y.image(i) * conv.out_size(0) + y.first + a * conv.dilation[0]) * width;
-      for (int b = 0; b < x.outputs; ++b) to[b] = out.data + (line + x.first + b * conv.dilation[1]) * out.row + c;
-      k.outputs(x.kind, x.taps, in, to, channels, &end);
+      for (int b = 0; b < x.outputs; ++b) to[b] = pixel[a * x.outputs + b] + c;
+      k.outputs(x.kind, x.taps, in, to, channels, &epilogue);
     }
   }
-}
+};
 
 }  // namespace
 
-void transform_tile(const Conv& conv, const Block& block, std::int64_t tile, const float* pixels, std::int64_t first,
+void transform_tile(const Conv& conv, const Block& block, std::int64_t number, const float* pixels, std::int64_t first,
                     std::int64_t channels, float* values, std::int64_t value_row) {
-  alignas(64) static const float zeros[kStrip] = {};
+  alignas(64) static const float zeros[kMostStretch] = {};
   const TransformKernels& k = transform_kernels();
-  const std::int64_t i = tile / block.x.count, j = tile % block.x.count;
-  const Piece &y = block.y.piece(i), &x = block.x.piece(j);
-  const float* image = pixels + block.y.image(i) * conv.height * conv.width * conv.channels;
+  const Tile tile(conv, block, number);
+  const Piece &y = tile.y, &x = tile.x;
+  const float* pixel[kMostInputs * kMostInputs];
+  float* product[kMostProducts * kMostProducts];
+  for (int a = 0; a < y.inputs; ++a)
+    for (int b = 0; b < x.inputs; ++b) {
+      const float* at = tile.input(pixels, a, b);
+      pixel[a * x.inputs + b] = at == nullptr ? zeros : at + first;
+    }
+  for (int p = 0; p < y.products; ++p)
+    for (int q = 0; q < x.products; ++q)
+      product[p * x.products + q] = values + block.row(tile.i, p, tile.j, q) * value_row;
+  if (tile.square()) return k.square_inputs(y.kind, pixel, product, static_cast<int>(channels));
   alignas(64) float middle[kMostProducts][kMostInputs][kStrip];
+  const float* in[kMostInputs];
+  float* to[kMostProducts];
   for (std::int64_t c = 0; c < channels; c += kStrip) {
     const int strip = static_cast<int>(std::min(kStrip, channels - c));
     for (int b = 0; b < x.inputs; ++b) {
-      const float* in[kMostInputs];
-      float* to[kMostProducts];
-      const std::int64_t column = x.input + b * conv.dilation[1];
-      for (int a = 0; a < y.inputs; ++a) {
-        const std::int64_t line = y.input + a * conv.dilation[0];
-        const bool inside = line >= 0 && line < conv.height && column >= 0 && column < conv.width;
-        in[a] = inside ? image + (line * conv.width + column) * conv.channels + first + c : zeros;
-      }
+      for (int a = 0; a < y.inputs; ++a) in[a] = pixel[a * x.inputs + b] + c;
       for (int p = 0; p < y.products; ++p) to[p] = middle[p][b];
       k.inputs(y.kind, y.taps, in, to, strip);
     }
     for (int p = 0; p < y.products; ++p) {
-      const float* in[kMostInputs];
-      float* to[kMostProducts];
       for (int b = 0; b < x.inputs; ++b) in[b] = middle[p][b];
-      for (int q = 0; q < x.products; ++q) to[q] = values + block.row(i, p, j, q) * value_row + c;
+      for (int q = 0; q < x.products; ++q) to[q] = product[p * x.products + q] + c;
       k.inputs(x.kind, x.taps, in, to, strip);
     }
   }
@@ -93,12 +127,12 @@ void winograd_forward(const Conv& conv, const float* pixels, const float* packed
   static thread_local Scratches scratch;
   const Plan plan(conv);
   const std::int64_t panels = gemm::panel_count(conv.outputs), size = gemm::packed_size(conv.channels, conv.outputs);
-  const std::int64_t sum_row = line_of(conv.outputs), value_row = line_of(std::min(conv.channels, kStretch));
+  const std::int64_t sum_row = line_of(conv.outputs), value_row = line_of(std::min(conv.channels, kMostStretch));
   for (const Block& block : blocks(plan, conv.images, block_rows(conv, plan, value_row + sum_row))) {
     float* values = scratch.values.take(block.rows() * value_row);
     float* sums = scratch.sums.take(block.rows() * sum_row);
-    for (std::int64_t c = 0; c < conv.channels; c += kStretch) {
-      const std::int64_t stretch = std::min(kStretch, conv.channels - c);
+    for (std::int64_t c = 0; c < conv.channels; c += kMostStretch) {
+      const std::int64_t stretch = std::min(kMostStretch, conv.channels - c);
       executor.each(block.tiles(), [&](std::int64_t tile) {
         transform_tile(conv, block, tile, pixels, c, stretch, values, value_row);
       });
@@ -111,7 +145,7 @@ void winograd_forward(const Conv& conv, const float* pixels, const float* packed
       });
     }
     executor.each(block.tiles(),
-                  [&](std::int64_t tile) { outputs_of_tile(conv, block, tile, sums, sum_row, epilogue, out); });
+                  [&](std::int64_t tile) { Tile(conv, block, tile).outputs(sums, sum_row, epilogue, out); });
   }
 }
 

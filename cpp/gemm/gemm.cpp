@@ -38,16 +38,21 @@ void pack(const Strided& b, std::int64_t depth, std::int64_t columns, float* pac
 }
 
 void multiply_block(const Block& block, const float* b, std::int64_t b_step, std::int64_t depth, int columns) {
-  const Kernels& k = kernels();
+  const Kernels& kernel = kernels();
   const float* a[16];
   float* c[16];
-  for (std::int64_t i = 0; i < block.rows; i += k.rows) {
-    const int rows = static_cast<int>(std::min<std::int64_t>(k.rows, block.rows - i));
+  for (std::int64_t i = 0; i < block.rows; i += kernel.rows) {
+    const int rows = static_cast<int>(std::min<std::int64_t>(kernel.rows, block.rows - i));
     for (int r = 0; r < rows; ++r) {
       a[r] = block.a + (i + r) * block.a_row;
       c[r] = block.c + (i + r) * block.c_row;
     }
-    k.tile({a, block.a_step, b, b_step, depth, c, rows, columns, block.accumulate, block.epilogue});
+    for (std::int64_t k = 0; k == 0 || k < depth; k += kChain) {
+      const std::int64_t chain = std::min(kChain, depth - k);
+      const Epilogue* end = k + chain >= depth ? block.epilogue : nullptr;
+      kernel.tile({a, block.a_step, b + k * b_step, b_step, chain, c, rows, columns, block.accumulate || k > 0, end});
+      for (int r = 0; r < rows; ++r) a[r] += chain * block.a_step;
+    }
   }
 }
 

@@ -47,6 +47,9 @@ PYSEG_DISPATCH(Kernels, kernels)
 // Rows of B that stay in the second level cache with the tile's rows of A.
 constexpr std::int64_t kDepth = 512;
 
+// Multiply-adds in one chain: longer ones would lose digits, shorter ones time to load and store C.
+constexpr std::int64_t kChain = 256;
+
 // Element (k, n) of a matrix is at data[k * row + n * column].
 struct Strided {
   const float* data;
