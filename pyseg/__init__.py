@@ -52,12 +52,14 @@ __all__ = [
     "metrics",
     "nn",
     "ops",
+    "patch",
     "quickshift",
     "reference",
     "set_num_threads",
     "slic",
     "superpixel_stats",
     "turbopixels",
+    "unpatch",
 ]
 
 
@@ -66,6 +68,10 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module(f"pyseg.{name}")
+    if name in {"patch", "unpatch"}:  # torch is imported where they are wanted
+        import importlib
+
+        return getattr(importlib.import_module("pyseg.nn"), name)
     raise AttributeError(f"module 'pyseg' has no attribute {name!r}")
 
 

@@ -125,6 +125,10 @@ struct Product {
 
 void direct_forward(const Conv& conv, const float* pixels, const float* packed, const gemm::Epilogue& epilogue,
                     const Output& out, const Executor& executor) {
+  const bool point = conv.kernel[0] * conv.kernel[1] * conv.stride[0] * conv.stride[1] == 1;
+  if (point && conv.padding[0] == 0 && conv.padding[1] == 0)
+    return gemm::multiply(pixels, conv.channels, conv.images * conv.height * conv.width, packed, conv.channels,
+                          conv.outputs, out.data, out.row, epilogue, executor);
   const Groups groups(conv);
   const std::int64_t panels = gemm::panel_count(conv.outputs);
   const Product product{conv, pixels, packed, epilogue, out};

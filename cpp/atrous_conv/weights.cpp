@@ -21,23 +21,16 @@ struct Where {
     output = transposed ? taps : conv.channels * taps;
     channel = transposed ? conv.outputs * taps : taps;
   }
-  float at(std::int64_t o, std::int64_t c, std::int64_t tap) const {
-    return data[o * output + c * channel + (flipped ? last_tap - tap : tap)];
+  const float* at(std::int64_t o, std::int64_t c, std::int64_t tap) const {
+    return data + o * output + c * channel + (flipped ? last_tap - tap : tap);
   }
 };
 
 void pack_direct(const Conv& conv, const Where& where, float* packed, const Executor& executor) {
-  const std::int64_t taps = conv.kernel[0] * conv.kernel[1], size = gemm::packed_size(conv.channels, conv.outputs);
-  const std::int64_t panels = gemm::panel_count(conv.outputs);
-  executor.each(panels * conv.channels, [&](std::int64_t task) {
-    const gemm::Panel p = gemm::panel(packed, conv.channels, conv.outputs, task / conv.channels);
-    const std::int64_t c = task % conv.channels;
-    for (std::int64_t t = 0; t < taps; ++t) {
-      float* out = packed + (p.data - packed) + t * size + c * p.step;
-      for (int n = 0; n < p.columns; ++n) out[n] = where.at(p.first + n, c, t);
-      std::fill(out + p.columns, out + p.step, 0.0f);
-    }
-  });
+  const std::int64_t size = gemm::packed_size(conv.channels, conv.outputs);
+  for (std::int64_t t = 0; t <= where.last_tap; ++t)
+    gemm::pack({where.at(0, 0, t), where.channel, where.output}, conv.channels, conv.outputs, packed + t * size,
+               executor);
 }
 
 void pack_winograd(const Conv& conv, const Where& where, float* packed, const Executor& executor) {
@@ -51,7 +44,7 @@ void pack_winograd(const Conv& conv, const Where& where, float* packed, const Ex
       const gemm::Panel p = gemm::panel(packed, conv.channels, conv.outputs, task / conv.channels);
       const std::int64_t c = task % conv.channels;
       for (int n = 0; n < static_cast<int>(p.step); ++n)
-        for (int t = 0; t < 9; ++t) taps[t][n] = n < p.columns ? where.at(p.first + n, c, t) : 0.0;
+        for (int t = 0; t < 9; ++t) taps[t][n] = n < p.columns ? *where.at(p.first + n, c, t) : 0.0;
       for (int m = 0; m < y_count * x_count; ++m) out[m] = packed + (p.data - packed) + m * size + c * p.step;
       transform_kernels().weights(taps[0], static_cast<int>(p.step), plan.y.ids.data(), y_count, plan.x.ids.data(),
                                   x_count, out);
@@ -114,7 +107,7 @@ void pack(const Conv& conv, const float* weight, bool transposed, float* packed,
   const Where where(conv, weight, transposed);
   if (conv.algorithm == Algorithm::pointwise) {
     for (std::int64_t o = 0; o < conv.outputs; ++o)
-      for (std::int64_t c = 0; c < conv.channels; ++c) packed[o * conv.channels + c] = where.at(o, c, 0);
+      for (std::int64_t c = 0; c < conv.channels; ++c) packed[o * conv.channels + c] = *where.at(o, c, 0);
   } else if (conv.algorithm == Algorithm::direct) pack_direct(conv, where, packed, executor);
   else pack_winograd(conv, where, packed, executor);
 }

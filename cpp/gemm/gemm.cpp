@@ -25,16 +25,17 @@ Panel panel(const float* packed, std::int64_t depth, std::int64_t columns, std::
   return {packed + first * depth, rounded(count, kernels().vector), first, static_cast<int>(count)};
 }
 
-void pack(const Strided& b, std::int64_t depth, std::int64_t columns, float* packed) {
-  for (std::int64_t p = 0; p < panel_count(columns); ++p) {
-    const Panel to = panel(packed, depth, columns, p);
-    float* out = packed + (to.data - packed);
-    for (std::int64_t k = 0; k < depth; ++k, out += to.step) {
+void pack(const Strided& b, std::int64_t depth, std::int64_t columns, float* packed, const Executor& executor) {
+  executor.run(panel_count(columns) * depth, 64, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const Panel to = panel(packed, depth, columns, task / depth);
+      const std::int64_t k = task % depth;
       const float* in = b.data + k * b.row + to.first * b.column;
+      float* out = packed + (to.data - packed) + k * to.step;
       for (int n = 0; n < to.columns; ++n) out[n] = in[n * b.column];
       std::fill(out + to.columns, out + to.step, 0.0f);
     }
-  }
+  });
 }
 
 void multiply_block(const Block& block, const float* b, std::int64_t b_step, std::int64_t depth, int columns) {
@@ -59,12 +60,9 @@ void multiply_block(const Block& block, const float* b, std::int64_t b_step, std
 void multiply(const float* a, std::int64_t a_row, std::int64_t rows, const float* packed, std::int64_t depth,
               std::int64_t columns, float* c, std::int64_t c_row, const Epilogue& epilogue, const Executor& executor) {
   const std::int64_t panels = panel_count(columns);
-  // Blocks of equal size, and not fewer than the threads.
-  const std::int64_t wanted = std::max<std::int64_t>((rows + kBlockRows - 1) / kBlockRows, 1);
-  const std::int64_t blocks = std::max<std::int64_t>(
-      wanted * panels >= executor.threads() ? wanted : std::min<std::int64_t>(executor.threads(), (rows + 5) / 6), 1);
+  const std::int64_t blocks = std::max<std::int64_t>((rows + kBlockRows - 1) / kBlockRows, 1);
   const std::int64_t step = rounded((rows + blocks - 1) / blocks, kernels().rows);
-  executor.each(blocks * panels, [&](std::int64_t task) {
+  executor.queue(blocks * panels, [&](std::int64_t task) {
     const std::int64_t first = task / panels * step, count = std::min(step, rows - first);
     if (count <= 0) return;
     const Panel p = panel(packed, depth, columns, task % panels);

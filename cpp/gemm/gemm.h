@@ -59,7 +59,7 @@ struct Strided {
 // B [depth, columns] in panels of Kernels::columns columns, each [depth][columns of the panel], the last one filled up
 // with zeros to a whole vector. The layout is that of the instruction set in force.
 std::int64_t packed_size(std::int64_t depth, std::int64_t columns);
-void pack(const Strided& b, std::int64_t depth, std::int64_t columns, float* packed);
+void pack(const Strided& b, std::int64_t depth, std::int64_t columns, float* packed, const Executor& executor);
 
 struct Panel {
   const float* data;
