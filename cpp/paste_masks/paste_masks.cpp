@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/pages.h"
 
 namespace pyseg::paste_masks {
 
@@ -116,6 +117,7 @@ void paste_all(const Problem& p, Value* out, const Executor& exec, Draw draw) {
         "paste_masks: masks must have 1 .. 2^24 - 1 rows and columns, got ", p.mask_height, " x ", p.mask_width);
   check(p.height < std::int64_t{1} << 31 && p.width < std::int64_t{1} << 31,
         "paste_masks: image_size must be below 2^31, got ", p.height, " x ", p.width);
+  prefer_huge_pages(out, p.count * p.height * p.width * static_cast<std::int64_t>(sizeof(Value)));
   const Kernels& k = kernels();
   exec.run(p.count, 1, [&](std::int64_t begin, std::int64_t end) {
     Work w;

@@ -31,13 +31,18 @@ struct Box {
 
 template <typename T>
 struct KernelsOf {
-  // Turns `count` pixels of `channels` planes (<= kGroup) around, into out [count][kGroup]; missing channels are 0.
-  void (*gather)(const void* in, Number number, std::int64_t plane, std::int64_t count, std::int64_t channels, T* out);
+  // Turns `count` pixels of `channels` planes (<= kGroup) around, to out[pixel * step + channel]; missing channels are
+  // 0.
+  void (*gather)(const void* in, Number number, std::int64_t plane, std::int64_t count, std::int64_t channels, T* out,
+                 std::int64_t step);
   // And back.
-  void (*scatter)(const T* in, std::int64_t count, std::int64_t channels, void* out, Number number, std::int64_t plane);
-  // The same for pixels `step` values apart that have their channels side by side.
-  void (*widen)(const void* in, Number number, std::int64_t step, std::int64_t count, std::int64_t channels, T* out);
-  void (*narrow)(const T* in, std::int64_t count, std::int64_t channels, void* out, Number number, std::int64_t step);
+  void (*scatter)(const T* in, std::int64_t step, std::int64_t count, std::int64_t channels, void* out, Number number,
+                  std::int64_t plane);
+  // The same for pixels `pixel` values apart that have their channels side by side.
+  void (*widen)(const void* in, Number number, std::int64_t pixel, std::int64_t count, std::int64_t channels, T* out,
+                std::int64_t step);
+  void (*narrow)(const T* in, std::int64_t step, std::int64_t count, std::int64_t channels, void* out, Number number,
+                 std::int64_t pixel);
   // groups * kGroup channels of a box: map[(y * width + x) * step + channel] to out[bin * out_step + channel]; groups
   // is 1, 2 or 4.
   void (*pool)(const Box<T>& box, const T* map, std::int64_t width, std::int64_t step, int groups, T* out,

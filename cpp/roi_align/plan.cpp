@@ -140,6 +140,7 @@ template <typename T>
 void Plan<T>::mark(std::int64_t i, std::int64_t b) {
   const Box<T> box = this->box(i);
   const std::int32_t rows = box.y_start[bins_y_], columns = box.x_start[bins_x_];
+  total_ += static_cast<double>(rows) * columns;
   std::fill(line_.begin(), line_.end(), 0);
   for (std::int32_t k = 0; k < columns; ++k)
     for (const std::int32_t x : {box.x[k].low, box.x[k].high})

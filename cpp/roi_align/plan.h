@@ -21,6 +21,8 @@ class Plan {
   // The place of box i of all images' in the list that was given.
   std::int64_t place(std::int64_t i) const { return order_[static_cast<std::size_t>(i)]; }
   Box<T> box(std::int64_t i) const;
+  // Of all boxes together.
+  double samples() const { return total_; }
 
   // Calls visit(y, x begin, x end) for the runs of blocks that boxes of image b read, and skip(...) for the others.
   template <typename Visit, typename Skip>
@@ -34,6 +36,7 @@ class Plan {
     std::int64_t y, x, y_start, x_start;  // places in samples_ and starts_
     T count;
   };
+  double total_ = 0;
   std::int64_t height_, width_, bins_y_, bins_x_, words_;
   std::vector<std::int64_t> first_, order_;
   std::vector<Sample<T>> samples_;

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/pages.h"
 #include "core/workspace.h"
 #include "roi_align/kernels.h"
 #include "roi_align/plan.h"
@@ -16,6 +17,8 @@ namespace {
 
 constexpr std::int64_t kMost = std::int64_t{1} << 31;
 constexpr std::int64_t kMostSampling = 1024;
+constexpr std::int64_t kNear = std::int64_t{1} << 20;   // bytes that a processor has near
+constexpr std::int64_t kFar = std::int64_t{8} << 20;    // and that are slow to be read again and again
 constexpr std::int64_t kKept = std::int64_t{64} << 20;  // bytes of scratch that a thread keeps
 
 void check_arguments(const Shape& s, const Boxes& boxes, const Options& o) {
@@ -65,18 +68,24 @@ struct Work {
     return {data, size_of(shape.number), shape.channels, bins, shape.channels_last};
   }
 
-  // `count` pixels from the one at `from`, in a group of channels, to [count][kGroup] and back.
-  void read(const Place<const std::byte>& in, std::int64_t b, std::int64_t group, std::int64_t from, std::int64_t count,
-            T* out) const {
-    const std::int64_t c = group * kGroup<T>, channels = std::min(kGroup<T>, shape.channels - c);
-    if (in.last) kernels.widen(in.at(b, c, from), shape.number, shape.channels, count, channels, out);
-    else kernels.gather(in.at(b, c, from), shape.number, in.pixels, count, channels, out);
+  // `count` pixels from the one at `from`, in `units` groups of channels, to [count][units * kGroup] and back.
+  void read(const Place<const std::byte>& in, std::int64_t b, std::int64_t group, std::int64_t units, std::int64_t from,
+            std::int64_t count, T* out) const {
+    const std::int64_t step = units * kGroup<T>;
+    for (std::int64_t c = group * kGroup<T>, end = c + step; c < end; c += kGroup<T>, out += kGroup<T>) {
+      const std::int64_t channels = std::min(kGroup<T>, shape.channels - c);
+      if (in.last) kernels.widen(in.at(b, c, from), shape.number, shape.channels, count, channels, out, step);
+      else kernels.gather(in.at(b, c, from), shape.number, in.pixels, count, channels, out, step);
+    }
   }
-  void write(const T* in, const Place<std::byte>& out, std::int64_t b, std::int64_t group, std::int64_t from,
-             std::int64_t count) const {
-    const std::int64_t c = group * kGroup<T>, channels = std::min(kGroup<T>, shape.channels - c);
-    if (out.last) kernels.narrow(in, count, channels, out.at(b, c, from), shape.number, shape.channels);
-    else kernels.scatter(in, count, channels, out.at(b, c, from), shape.number, out.pixels);
+  void write(const T* in, const Place<std::byte>& out, std::int64_t b, std::int64_t group, std::int64_t units,
+             std::int64_t from, std::int64_t count) const {
+    const std::int64_t step = units * kGroup<T>;
+    for (std::int64_t c = group * kGroup<T>, end = c + step; c < end; c += kGroup<T>, in += kGroup<T>) {
+      const std::int64_t channels = std::min(kGroup<T>, shape.channels - c);
+      if (out.last) kernels.narrow(in, step, count, channels, out.at(b, c, from), shape.number, shape.channels);
+      else kernels.scatter(in, step, count, channels, out.at(b, c, from), shape.number, out.pixels);
+    }
   }
   void clear(const Place<std::byte>& out, std::int64_t b, std::int64_t group, std::int64_t from,
              std::int64_t count) const {
@@ -110,20 +119,20 @@ Buffers<T>& buffers() {
 
 template <typename T>
 void pool_group(const Work<T>& w, const Place<const std::byte>& in, const Place<std::byte>& out, std::int64_t b,
-                std::int64_t group) {
-  const std::int64_t width = w.shape.width;
+                std::int64_t group, std::int64_t units) {
+  const std::int64_t width = w.shape.width, step = units * kGroup<T>;
   Buffers<T>& mine = buffers<T>();
-  T* map = mine.map.take(w.shape.height * width * kGroup<T>);
-  T* tile = mine.tile.take(w.bins * kGroup<T>);
+  T* map = mine.map.take(w.shape.height * width * step);
+  T* tile = mine.tile.take(w.bins * step);
   w.plan.runs(
       b,
       [&](std::int64_t y, std::int64_t begin, std::int64_t end) {
-        w.read(in, b, group, y * width + begin, end - begin, map + (y * width + begin) * kGroup<T>);
+        w.read(in, b, group, units, y * width + begin, end - begin, map + (y * width + begin) * step);
       },
       [](std::int64_t, std::int64_t, std::int64_t) {});
   for (std::int64_t i = w.plan.first(b); i < w.plan.end(b); ++i) {
-    w.kernels.pool(w.plan.box(i), map, width, kGroup<T>, 1, tile, kGroup<T>);
-    w.write(tile, out, w.plan.place(i), group, 0, w.bins);
+    w.kernels.pool(w.plan.box(i), map, width, step, static_cast<int>(units), tile, step);
+    w.write(tile, out, w.plan.place(i), group, units, 0, w.bins);
   }
   mine.trim();
 }
@@ -148,22 +157,45 @@ void pool_in_place(const Work<T>& w, const T* in, T* out, const Executor& exec) 
   }
 }
 
+// How many groups of channels are computed together: samples' weights and places are then found less often, but the
+// scratch must stay in the cache.
+template <typename T>
+std::int64_t together(const Shape& shape, std::int64_t groups, int threads) {
+  const std::int64_t bytes = shape.height * shape.width * kGroupBytes;
+  std::int64_t units = 4;
+  while (units > 1 && (units * bytes > kNear || shape.batch * groups < units * 2 * threads)) units /= 2;
+  return units;
+}
+
+// Whether pixels of a large map are read several times, so that groups of channels are better copied.
+template <typename T>
+bool reads_again(const Shape& shape, const Plan<T>& plan) {
+  const std::int64_t pixels = shape.height * shape.width;
+  if (pixels * shape.channels * size_of(shape.number) <= kFar) return false;
+  return 4 * plan.samples() > 2 * static_cast<double>(shape.batch * pixels);
+}
+
 template <typename T>
 void run(const KernelsOf<T>& kernels, const void* features, const Shape& shape, const Boxes& boxes,
          const Options& options, void* out, const Executor& exec) {
   const Plan<T> plan(shape, boxes, options);
   const Work<T> w{shape, options, plan, kernels};
   std::int64_t first = 0;
-  if (shape.channels_last && size_of(shape.number) == sizeof(T)) {
+  if (shape.channels_last && size_of(shape.number) == sizeof(T) && !reads_again(shape, plan)) {
     pool_in_place(w, static_cast<const T*>(features), static_cast<T*>(out), exec);
     first = shape.channels / kGroup<T>;
   }
   const auto in = w.maps(static_cast<const std::byte*>(features));
   const auto to = w.results(static_cast<std::byte*>(out));
-  const std::int64_t groups = w.groups - first;
-  exec.each(shape.batch * groups, [&](std::int64_t task) {
-    const std::int64_t b = task / groups;
-    if (plan.first(b) < plan.end(b)) pool_group(w, in, to, b, first + task % groups);
+  const std::int64_t groups = w.groups - first, units = together<T>(shape, groups, exec.threads());
+  const std::int64_t parts = (groups + units - 1) / units;
+  exec.each(shape.batch * parts, [&](std::int64_t task) {
+    const std::int64_t b = task / parts, group = task % parts * units;
+    // What is left over goes one by one.
+    const bool whole = group + units <= groups;
+    if (plan.first(b) == plan.end(b)) return;
+    if (whole) pool_group(w, in, to, b, first + group, units);
+    for (std::int64_t g = whole ? groups : group; g < groups; ++g) pool_group(w, in, to, b, first + g, 1);
   });
 }
 
@@ -181,13 +213,13 @@ void spread_group(const Work<T>& w, const Place<const std::byte>& in, const Plac
       },
       [](std::int64_t, std::int64_t, std::int64_t) {});
   for (std::int64_t i = w.plan.first(b); i < w.plan.end(b); ++i) {
-    w.read(in, w.plan.place(i), group, 0, w.bins, tile);
+    w.read(in, w.plan.place(i), group, 1, 0, w.bins, tile);
     w.kernels.spread(w.plan.box(i), tile, kGroup<T>, map, width, kGroup<T>);
   }
   w.plan.runs(
       b,
       [&](std::int64_t y, std::int64_t begin, std::int64_t end) {
-        w.write(map + (y * width + begin) * kGroup<T>, out, b, group, y * width + begin, end - begin);
+        w.write(map + (y * width + begin) * kGroup<T>, out, b, group, 1, y * width + begin, end - begin);
       },
       [&](std::int64_t y, std::int64_t begin, std::int64_t end) {
         w.clear(out, b, group, y * width + begin, end - begin);
@@ -211,6 +243,7 @@ void run_backward(const KernelsOf<T>& kernels, const void* gradient, const Shape
 void roi_align(const void* features, const Shape& shape, const Boxes& boxes, const Options& options, void* out,
                const Executor& exec) {
   check_arguments(shape, boxes, options);
+  prefer_huge_pages(out, boxes.count * shape.channels * options.height * options.width * size_of(shape.number));
   const Kernels& k = kernels();
   if (shape.number == Number::f64) run(k.f64, features, shape, boxes, options, out, exec);
   else run(k.f32, features, shape, boxes, options, out, exec);
@@ -219,6 +252,7 @@ void roi_align(const void* features, const Shape& shape, const Boxes& boxes, con
 void roi_align_backward(const void* gradient, const Shape& shape, const Boxes& boxes, const Options& options, void* out,
                         const Executor& exec) {
   check_arguments(shape, boxes, options);
+  prefer_huge_pages(out, shape.batch * shape.channels * shape.height * shape.width * size_of(shape.number));
   const Kernels& k = kernels();
   if (shape.number == Number::f64) run_backward(k.f64, gradient, shape, boxes, options, out, exec);
   else run_backward(k.f32, gradient, shape, boxes, options, out, exec);
