@@ -167,12 +167,12 @@ std::int64_t together(const Shape& shape, std::int64_t groups, int threads) {
   return units;
 }
 
-// Whether pixels of a large map are read several times, so that groups of channels are better copied.
+// Whether pixels of a large map are read many times, so that groups of channels are better copied.
 template <typename T>
 bool reads_again(const Shape& shape, const Plan<T>& plan) {
   const std::int64_t pixels = shape.height * shape.width;
   if (pixels * shape.channels * size_of(shape.number) <= kFar) return false;
-  return 4 * plan.samples() > 2 * static_cast<double>(shape.batch * pixels);
+  return 4 * plan.samples() > 8 * static_cast<double>(shape.batch * pixels);
 }
 
 template <typename T>

@@ -27,6 +27,7 @@ roi::Number number_of(const Tensor& t) {
 }
 
 bool dense(const Tensor& t, std::int64_t channels_last) {
+  if (t.numel() == 0) return channels_last == 0;
   const std::int64_t order[2][4] = {{3, 2, 1, 0}, {1, 3, 2, 0}};
   std::int64_t expected = 1;
   for (const std::int64_t d : order[channels_last]) {
@@ -66,7 +67,9 @@ Tensor checked(const Tensor& features, const Tensor& boxes) {
 Tensor roi_align(const Tensor& features, const Tensor& boxes, std::int64_t height, std::int64_t width, double scale,
                  std::int64_t sampling, bool aligned) {
   const Tensor flat = checked(features, boxes);
-  check(height >= 1 && width >= 1, "roi_align: output_size must be >= 1, got ", height, " x ", width);
+  constexpr std::int64_t kMost = std::int64_t{1} << 31;
+  check(height >= 1 && width >= 1 && height < kMost && width < kMost,
+        "roi_align: output_size must be 1 .. 2^31 - 1, got ", height, " x ", width);
   const Dense in(features);
   const roi::Shape shape{number_of(features), features.size(0), features.size(1),
                          features.size(2),    features.size(3), in.channels_last};
@@ -82,7 +85,9 @@ Tensor roi_align_backward(const Tensor& gradient, const Tensor& boxes, std::int6
   const Tensor flat = checked(gradient, boxes);
   check(gradient.size(0) == flat.size(0), "roi_align: the gradient must have as many results as there are boxes, ",
         flat.size(0), ", got ", gradient.size(0));
-  check(batch >= 0 && map_height >= 0 && map_width >= 0, "roi_align: sizes must be >= 0");
+  constexpr std::int64_t kMost = std::int64_t{1} << 31;
+  check(batch >= 0 && map_height >= 0 && map_width >= 0 && map_height < kMost && map_width < kMost,
+        "roi_align: features must have sizes of 0 .. 2^31 - 1, got ", batch, ", ", map_height, " x ", map_width);
   const Dense in(gradient);
   const roi::Shape shape{number_of(gradient), batch, gradient.size(1), map_height, map_width, in.channels_last};
   const Tensor out = new_maps(gradient, batch, gradient.size(1), map_height, map_width, in.channels_last);

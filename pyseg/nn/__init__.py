@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from pyseg.nn.dense_crf import DenseCRF
+from pyseg.nn.roi_align import MultiScaleRoIAlign, RoIAlign
 
-__all__ = ["DenseCRF"]
+__all__ = ["DenseCRF", "MultiScaleRoIAlign", "RoIAlign"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pyseg.reference import cut
 from pyseg.reference.dense_crf import dense_crf
 from pyseg.reference.felzenszwalb import felzenszwalb
+from pyseg.reference.nms import batched_nms, nms
+from pyseg.reference.paste_masks import paste_masks
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
 from pyseg.reference.quickshift import quickshift
+from pyseg.reference.roi_align import roi_align, roi_align_backward
 from pyseg.reference.slic import slic
 from pyseg.reference.superpixel_stats import superpixel_stats
 from pyseg.reference.turbopixels import turbopixels
@@ -14,10 +17,15 @@ from pyseg.reference.turbopixels import turbopixels
 __all__ = [
     "BruteForce",
     "PermutohedralLattice",
+    "batched_nms",
     "cut",
     "dense_crf",
     "felzenszwalb",
+    "nms",
+    "paste_masks",
     "quickshift",
+    "roi_align",
+    "roi_align_backward",
     "slic",
     "superpixel_stats",
     "turbopixels",

@@ -16,6 +16,10 @@ OURS = (
     "dense_crf",
     "PermutohedralLattice",
     "DenseCRF",
+    "roi_align",
+    "nms",
+    "batched_nms",
+    "paste_masks",
 )
 CASES = {}  # name: (call, what it must do: "works", "raises", or either where None)
 CHECKED = []  # (array, copy): arrays that the call in progress must leave as they are
