@@ -54,9 +54,8 @@ def _on_numpy(op: str, boxes: Any, scores: Any, idxs: Any, threshold: float) -> 
     rows, back = to_numpy(op, "boxes", boxes)
     values = to_numpy(op, "scores", scores)[0]
     classes = None if idxs is None else to_numpy(op, "idxs", idxs)[0]
-    if classes is not None:
-        if classes.dtype.kind not in "iu":
-            raise TypeError(f"{op}: idxs must be integers, got {classes.dtype}")
+    if classes is not None and classes.dtype.kind not in "iu":
+        raise TypeError(f"{op}: idxs must be integers, got {classes.dtype}")
     _check_shapes(op, rows, values, classes)
     if classes is not None:
         classes = np.require(classes, np.int64, ["C_CONTIGUOUS", "ALIGNED"])
