@@ -21,7 +21,7 @@ TITLES = {
     "pyseg_channels_last": f"pyseg, {ISA}, channels_last",
     "pyseg_exact": f"pyseg, {ISA}, detectron2's convention",
     "grid_sample": "detectron2's rule by grid_sample",
-    "torchvision": "torchvision (1 thread)",
+    "torchvision": "torchvision",
 }
 PEERS = ("torchvision", "grid_sample")
 

@@ -28,7 +28,7 @@ def markdown(document: dict[str, Any]) -> str:
     absent = [] if "torchvision" in titles else ["torchvision did not load beside this torch."]
     notes = [
         "Interleaved in one process. 1 thread: CPU time, medians, ratio = median over rounds; 2 threads: wall clock, "
-        "minima, ratio of minima. Each call allocates its result.",
+        "minima, ratio of minima. Each call allocates its result. torchvision's kernels have one thread.",
         *absent,
         *busy(rows),
         footnote(document["environment"]),

@@ -89,16 +89,37 @@ std::vector<T> in_order(const Problem& p, const std::vector<std::int64_t>& order
   return sorted;
 }
 
+// 0 .. count - 1 by their classes, else as they are: counted where classes are few, as they mostly are.
+template <typename ClassOf>
+std::vector<std::int64_t> in_classes(std::int64_t count, ClassOf class_of) {
+  std::vector<std::int64_t> ranks(static_cast<std::size_t>(count));
+  std::int64_t low = class_of(0), high = low;
+  for (std::int64_t i = 0; i < count; ++i) {
+    low = std::min(low, class_of(i));
+    high = std::max(high, class_of(i));
+    ranks[static_cast<std::size_t>(i)] = i;
+  }
+  if (static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low) >= static_cast<std::uint64_t>(count)) {
+    std::stable_sort(ranks.begin(), ranks.end(),
+                     [&](std::int64_t a, std::int64_t b) { return class_of(a) < class_of(b); });
+    return ranks;
+  }
+  std::vector<std::int64_t> next(static_cast<std::size_t>(high - low) + 2);
+  for (std::int64_t i = 0; i < count; ++i) ++next[static_cast<std::size_t>(class_of(i) - low) + 1];
+  for (std::size_t c = 1; c < next.size(); ++c) next[c] += next[c - 1];
+  for (std::int64_t i = 0; i < count; ++i)
+    ranks[static_cast<std::size_t>(next[static_cast<std::size_t>(class_of(i) - low)]++)] = i;
+  return ranks;
+}
+
 // Each class for itself; ranks are places in the order of scores.
 template <typename T>
 void by_class(const Problem& p, const std::vector<std::int64_t>& order, const std::vector<T>& boxes, T threshold,
               std::uint8_t* flags, const Executor& exec) {
   const std::size_t count = order.size();
-  std::vector<std::int64_t> ranks(count), starts;
-  for (std::size_t i = 0; i < count; ++i) ranks[i] = static_cast<std::int64_t>(i);
   const auto class_of = [&](std::int64_t rank) { return p.classes[order[static_cast<std::size_t>(rank)]]; };
-  std::stable_sort(ranks.begin(), ranks.end(),
-                   [&](std::int64_t a, std::int64_t b) { return class_of(a) < class_of(b); });
+  const std::vector<std::int64_t> ranks = in_classes(static_cast<std::int64_t>(count), class_of);
+  std::vector<std::int64_t> starts;
   std::vector<T> grouped(boxes.size());
   for (std::size_t i = 0; i < count; ++i) {
     if (i == 0 || class_of(ranks[i]) != class_of(ranks[i - 1])) starts.push_back(static_cast<std::int64_t>(i));

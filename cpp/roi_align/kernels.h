@@ -50,6 +50,14 @@ struct KernelsOf {
   // Adds the gradient, kGroup channels at gradient[bin * in_step], to map.
   void (*spread)(const Box<T>& box, const T* gradient, std::int64_t in_step, T* map, std::int64_t width,
                  std::int64_t step);
+  // One channel, as it lies: map[(y * width + x) * step], out[bin * out_step].
+  void (*pool_channel)(const Box<T>& box, const void* map, Number number, std::int64_t width, std::int64_t step,
+                       void* out, std::int64_t out_step);
+  // Adds the gradient of one channel, at gradient[bin * in_step], to map[y * width + x].
+  void (*spread_channel)(const Box<T>& box, const void* gradient, Number number, std::int64_t in_step, T* map,
+                         std::int64_t width);
+  // `count` values to out[i * step].
+  void (*store_channel)(const T* in, std::int64_t count, void* out, Number number, std::int64_t step);
 };
 
 struct Kernels {

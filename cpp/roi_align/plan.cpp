@@ -2,6 +2,7 @@
 #include "roi_align/plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "core/check.h"
@@ -149,6 +150,13 @@ void Plan<T>::mark(std::int64_t i, std::int64_t b) {
     for (const std::int32_t y : {box.y[k].low, box.y[k].high})
       for (std::int64_t w = 0; w < words_; ++w)
         touched_[static_cast<std::size_t>((b * height_ + y) * words_ + w)] |= line_[static_cast<std::size_t>(w)];
+}
+
+template <typename T>
+double Plan<T>::touched() const {
+  std::int64_t blocks = 0;
+  for (const std::uint64_t bits : touched_) blocks += std::popcount(bits);
+  return static_cast<double>(blocks * kBlock);
 }
 
 template class Plan<float>;

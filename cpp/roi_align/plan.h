@@ -23,6 +23,8 @@ class Plan {
   Box<T> box(std::int64_t i) const;
   // Of all boxes together.
   double samples() const { return total_; }
+  // Pixels of the blocks that boxes read.
+  double touched() const;
 
   // Calls visit(y, x begin, x end) for the runs of blocks that boxes of image b read, and skip(...) for the others.
   template <typename Visit, typename Skip>

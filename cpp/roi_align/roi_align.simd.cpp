@@ -2,6 +2,7 @@
 // so the results are its own on each of them.
 #include <type_traits>
 
+#include "roi_align/channel.h"
 #include "roi_align/kernels.h"
 #include "roi_align/layout.h"
 
@@ -105,7 +106,8 @@ void spread(const Box<T>& box, const T* gradient, std::int64_t in_step, T* map, 
 }
 
 template <typename T>
-constexpr KernelsOf<T> kAll = {&gather<T>, &scatter<T>, &widen<T>, &narrow<T>, &pool<T>, &spread<T>};
+constexpr KernelsOf<T> kAll = {&gather<T>, &scatter<T>,      &widen<T>,          &narrow<T>,       &pool<T>,
+                               &spread<T>, &pool_channel<T>, &spread_channel<T>, &store_channel<T>};
 
 constexpr Kernels kTable = {kAll<float>, kAll<double>};
 

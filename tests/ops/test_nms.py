@@ -58,8 +58,9 @@ def test_equals_the_reference_on_every_instruction_set(isa):
 
 def test_equals_the_reference_on_more_than_a_block():
     """Candidates against those of earlier blocks, and of their own; and class by class."""
-    for side, classes in ((100.0, 3), (2000.0, 40)):
-        check(*problem(3, 1100, side=side, levels=300, classes=classes), 0.5)
+    for side, classes, apart in ((100.0, 3, 1), (2000.0, 40, 1), (2000.0, 40, -(10**15))):
+        boxes, scores, kinds = problem(3, 1100, side=side, levels=300, classes=classes)
+        check(boxes, scores, kinds * apart, 0.5)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
@@ -216,3 +217,24 @@ def test_is_torchvisions(torchvision, count, dtype):
                 theirs = theirs.sort()[0]
                 theirs = theirs[scores[theirs].sort(descending=True, stable=True)[1]]
             assert torch.equal(mine, theirs)
+
+
+def test_eight_python_threads_at_once():
+    import threading
+
+    cases = [problem(i, 3000, side=500.0) for i in range(8)]
+    pyseg.set_num_threads(2)
+    expected = [pyseg.batched_nms(*case, 0.5) for case in cases]
+    results: dict[int, np.ndarray] = {}
+
+    def work(i):
+        for _ in range(5):
+            results[i] = pyseg.batched_nms(*cases[i], 0.5)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, kept in enumerate(expected):
+        np.testing.assert_array_equal(results[i], kept)

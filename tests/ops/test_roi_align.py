@@ -64,6 +64,8 @@ TABLE = {
     "four groups and one": ({"shape": (1, 80, 7, 9)}, (2, 2), 1.0, 2, True),
     "seven groups and some": ({"shape": (1, 115, 7, 9), "count": 3}, (2, 2), 1.0, 2, True),
     "more blocks than one": ({"shape": (1, 3, 5, 70)}, (2, 9), 1.0, 2, True),
+    "few samples of a large map": ({"shape": (2, 3, 120, 150), "count": 2}, (2, 2), 1.0, 2, True),
+    "one sample in many channels": ({"shape": (1, 40, 90, 300), "count": 1}, (1, 1), 0.3, 1, False),
     "one pixel": ({"shape": (2, 3, 1, 1)}, (2, 2), 1.0, 2, True),
     "one row": ({"shape": (1, 3, 1, 30)}, (2, 2), 1.0, 2, False),
     "one column": ({"shape": (1, 3, 30, 1)}, (2, 2), 1.0, 0, False),
@@ -79,14 +81,14 @@ def test_equals_the_reference(name, dtype):
 
 
 @both
-@pytest.mark.parametrize("name", ["aligned", "adaptive", "seven groups and some"])
+@pytest.mark.parametrize("name", ["adaptive", "seven groups and some", "few samples of a large map"])
 def test_equals_the_reference_on_every_instruction_set(name, dtype, isa):
     arguments, *options = TABLE[name]
     check(*problem(**arguments, dtype=dtype), *options)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 4])
-@pytest.mark.parametrize("name", ["aligned", "adaptive", "seven groups and some"])
+@pytest.mark.parametrize("name", ["adaptive", "seven groups and some", "few samples of a large map"])
 def test_equals_the_reference_on_threads(name, threads):
     pyseg.set_num_threads(threads)
     torch.set_num_threads(threads)
