@@ -1,5 +1,5 @@
-// Large results in huge pages: a fresh one of 100 MB is otherwise 25 000 page faults, which can take longer than what is
-// computed.
+// Large results in huge pages: a fresh one of 100 MB is otherwise 25 000 page faults, which can take longer than what
+// is computed.
 #pragma once
 
 #include <cstddef>
