@@ -21,6 +21,8 @@ _LIBRARIES = (
     "opencv-contrib-python",
     "scikit-image",
     "numpy",
+    "torch",
+    "torchvision",
 )
 
 

@@ -28,6 +28,9 @@ OPS = {
     "felzenszwalb": "family_report",
     "quickshift": "family_report",
     "turbopixels": "family_report",
+    "roi_align": "boxes_report",
+    "nms": "boxes_report",
+    "paste_masks": "boxes_report",
 }
 
 

@@ -21,8 +21,11 @@ from pyseg.ops.atrous_conv import atrous_conv2d
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
+from pyseg.ops.nms import batched_nms, nms
+from pyseg.ops.paste_masks import paste_masks
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
+from pyseg.ops.roi_align import roi_align
 from pyseg.ops.slic import slic
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 from pyseg.ops.turbopixels import turbopixels
@@ -42,6 +45,7 @@ __all__ = [
     "aspp",
     "atrous_conv2d",
     "backends",
+    "batched_nms",
     "compat",
     "cut",
     "dense_crf",
@@ -50,11 +54,14 @@ __all__ = [
     "images",
     "info",
     "metrics",
+    "nms",
     "nn",
     "ops",
+    "paste_masks",
     "patch",
     "quickshift",
     "reference",
+    "roi_align",
     "set_num_threads",
     "slic",
     "superpixel_stats",

@@ -115,3 +115,24 @@ def turbopixels(
     enforce_connectivity: bool,
     start_label: int,
 ) -> tuple[NDArray[np.int32], int]: ...
+def roi_align(
+    features: NDArray[Any],
+    boxes: NDArray[Any],
+    height: int,
+    width: int,
+    scale: float,
+    sampling: int,
+    aligned: bool,
+    channels_last: bool,
+) -> NDArray[Any]: ...
+def nms(
+    boxes: NDArray[Any], scores: NDArray[Any], threshold: float, classes: NDArray[np.int64] | None
+) -> NDArray[np.int64]: ...
+def paste_masks(
+    masks: NDArray[np.float32],
+    boxes: NDArray[Any],
+    height: int,
+    width: int,
+    threshold: float | None,
+    whole_pixels: bool,
+) -> NDArray[Any]: ...

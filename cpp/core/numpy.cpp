@@ -14,8 +14,11 @@ PYSEG_BIND(atrous_conv)
 PYSEG_BIND(cut)
 PYSEG_BIND(dense_crf)
 PYSEG_BIND(felzenszwalb)
+PYSEG_BIND(nms)
+PYSEG_BIND(paste_masks)
 PYSEG_BIND(permutohedral)
 PYSEG_BIND(quickshift)
+PYSEG_BIND(roi_align)
 PYSEG_BIND(slic)
 PYSEG_BIND(superpixel_stats)
 PYSEG_BIND(turbopixels)
@@ -45,8 +48,11 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   pyseg::cut::bind(m);
   pyseg::dense_crf::bind(m);
   pyseg::felzenszwalb::bind(m);
+  pyseg::nms::bind(m);
+  pyseg::paste_masks::bind(m);
   pyseg::permutohedral::bind(m);
   pyseg::quickshift::bind(m);
+  pyseg::roi_align::bind(m);
   pyseg::slic::bind(m);
   pyseg::superpixel_stats::bind(m);
   pyseg::turbopixels::bind(m);

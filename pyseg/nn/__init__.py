@@ -6,13 +6,16 @@ from pyseg.nn.aspp import ASPP
 from pyseg.nn.atrous_conv import AtrousConv2d, SeparableAtrousConv2d
 from pyseg.nn.dense_crf import DenseCRF
 from pyseg.nn.patching import PatchReport, Replacement, patch, unpatch
+from pyseg.nn.roi_align import MultiScaleRoIAlign, RoIAlign
 
 __all__ = [
     "ASPP",
     "AtrousConv2d",
     "DenseCRF",
+    "MultiScaleRoIAlign",
     "PatchReport",
     "Replacement",
+    "RoIAlign",
     "SeparableAtrousConv2d",
     "patch",
     "unpatch",

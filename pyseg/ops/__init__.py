@@ -7,8 +7,11 @@ from pyseg.ops.atrous_conv import atrous_conv2d
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
+from pyseg.ops.nms import batched_nms, nms
+from pyseg.ops.paste_masks import paste_masks
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
+from pyseg.ops.roi_align import roi_align
 from pyseg.ops.slic import slic, slic_batch
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 from pyseg.ops.turbopixels import turbopixels
@@ -22,9 +25,13 @@ __all__ = [
     "SuperpixelStats",
     "aspp",
     "atrous_conv2d",
+    "batched_nms",
     "dense_crf",
     "felzenszwalb",
+    "nms",
+    "paste_masks",
     "quickshift",
+    "roi_align",
     "slic",
     "slic_batch",
     "superpixel_stats",

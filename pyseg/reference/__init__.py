@@ -6,8 +6,11 @@ from pyseg.reference import cut
 from pyseg.reference.atrous_conv import atrous_conv2d
 from pyseg.reference.dense_crf import dense_crf
 from pyseg.reference.felzenszwalb import felzenszwalb
+from pyseg.reference.nms import batched_nms, nms
+from pyseg.reference.paste_masks import paste_masks
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
 from pyseg.reference.quickshift import quickshift
+from pyseg.reference.roi_align import roi_align, roi_align_backward
 from pyseg.reference.slic import slic
 from pyseg.reference.superpixel_stats import superpixel_stats
 from pyseg.reference.turbopixels import turbopixels
@@ -16,10 +19,15 @@ __all__ = [
     "BruteForce",
     "PermutohedralLattice",
     "atrous_conv2d",
+    "batched_nms",
     "cut",
     "dense_crf",
     "felzenszwalb",
+    "nms",
+    "paste_masks",
     "quickshift",
+    "roi_align",
+    "roi_align_backward",
     "slic",
     "superpixel_stats",
     "turbopixels",

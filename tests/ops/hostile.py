@@ -17,6 +17,10 @@ OURS = (
     "PermutohedralLattice",
     "DenseCRF",
     "atrous_conv2d",
+    "roi_align",
+    "nms",
+    "batched_nms",
+    "paste_masks",
 )
 CASES = {}  # name: (call, what it must do: "works", "raises", or either where None)
 CHECKED = []  # (array, copy): arrays that the call in progress must leave as they are

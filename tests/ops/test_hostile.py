@@ -18,6 +18,7 @@ MEMORY = 12 * 2**30  # that a process may ask for: a call that allocates more th
 GROUPS = [
     *("slic", "felzenszwalb", "quickshift", "turbopixels", "stats", "torch", "bypass", "threads"),
     *("crf", "crf arrays", "crf labels", "lattice", "crf bypass"),
+    *("roi_align", "nms", "paste_masks"),
 ]
 
 
@@ -49,6 +50,7 @@ def test_only_errors_in_words(group):
 
 def main(group, after):
     import hostile
+    import hostile_boxes
     import hostile_crf
     import hostile_crf_rest
     import hostile_felzenszwalb
@@ -72,6 +74,9 @@ def main(group, after):
         "crf labels": hostile_crf_rest.labels_cases,
         "lattice": hostile_crf_rest.lattice_cases,
         "crf bypass": hostile_crf_rest.crf_bypass_cases,
+        "roi_align": hostile_boxes.roi_align_cases,
+        "nms": hostile_boxes.nms_cases,
+        "paste_masks": hostile_boxes.paste_masks_cases,
     }
     add[group]()
     torch.set_num_threads(2)
