@@ -11,6 +11,7 @@ namespace py = pybind11;
   void bind(py::module_& m); \
   }
 PYSEG_BIND(cut)
+PYSEG_BIND(deform_attention)
 PYSEG_BIND(dense_crf)
 PYSEG_BIND(felzenszwalb)
 PYSEG_BIND(permutohedral)
@@ -41,6 +42,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
       py::arg("threads"));
   m.def("get_num_threads", &pyseg::pool_threads);
   pyseg::cut::bind(m);
+  pyseg::deform_attention::bind(m);
   pyseg::dense_crf::bind(m);
   pyseg::felzenszwalb::bind(m);
   pyseg::permutohedral::bind(m);
