@@ -17,6 +17,7 @@ from pyseg._runtime import __version__, get_num_threads, info, set_num_threads
 from pyseg.errors import ImageReadError
 from pyseg.interactive import Cutter, cut
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
+from pyseg.ops.deform_attention import deform_attention, deform_attention_fused
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.permutohedral import PermutohedralLattice
@@ -39,6 +40,8 @@ __all__ = [
     "__version__",
     "compat",
     "cut",
+    "deform_attention",
+    "deform_attention_fused",
     "dense_crf",
     "felzenszwalb",
     "get_num_threads",

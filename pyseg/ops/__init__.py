@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
+from pyseg.ops.deform_attention import deform_attention, deform_attention_fused, ms_deform_attn
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.permutohedral import PermutohedralLattice
@@ -17,8 +18,11 @@ __all__ = [
     "Gaussian",
     "PermutohedralLattice",
     "SuperpixelStats",
+    "deform_attention",
+    "deform_attention_fused",
     "dense_crf",
     "felzenszwalb",
+    "ms_deform_attn",
     "quickshift",
     "slic",
     "slic_batch",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyseg.reference import cut
+from pyseg.reference.deform_attention import deform_attention, deform_attention_fused
 from pyseg.reference.dense_crf import dense_crf
 from pyseg.reference.felzenszwalb import felzenszwalb
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
@@ -15,6 +16,8 @@ __all__ = [
     "BruteForce",
     "PermutohedralLattice",
     "cut",
+    "deform_attention",
+    "deform_attention_fused",
     "dense_crf",
     "felzenszwalb",
     "quickshift",
