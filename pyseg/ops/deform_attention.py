@@ -86,6 +86,8 @@ def deform_attention_fused(
 
     Returns, Raises: as there; gradients are with respect to value, reference points, offsets and logits.
     """
+    if reference_points is None:
+        raise TypeError(f"{_OP}: reference_points must be [B, Q, L, 2] or [B, Q, L, 4], got None")
     if is_torch(value):
         from pyseg.ops._deform_torch import run
 
