@@ -23,6 +23,7 @@ QUICK_SIZES = ["481x321", "1280x720"]
 # Of each operation the module that has markdown(document), and may have extras(quick) and draw(document, path).
 OPS = {
     "slic": "report",
+    "deform_attention": "deform_report",
     "dense_crf": "crf_report",
     "felzenszwalb": "family_report",
     "quickshift": "family_report",

@@ -6,11 +6,11 @@
 
 namespace pyseg::deform_attention {
 
-// A decoder's queries touch few rows: then copying all of them costs more than where they lie.
+// A decoder's queries touch few rows: copying all of them pays from about four touches of each on.
 static bool worth_packing(const Problem& p, std::int64_t blocks, std::int64_t size) {
   const bool whole = p.channels * size == blocks * kRowBytes && p.channels * 8 <= 4096 &&
                      p.channels * size_of(p.value.type) % kRowBytes == 0;
-  return !whole || p.queries * p.samples() * 4 >= p.pixels;
+  return !whole || p.queries * p.samples() >= p.pixels;
 }
 
 Heads::Heads(const Problem& p)

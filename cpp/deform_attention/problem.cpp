@@ -19,9 +19,10 @@ static std::vector<Level> make_levels(const std::int64_t* shapes, const std::int
   std::int64_t next = 0;
   for (std::int64_t l = 0; l < levels; ++l) {
     const std::int64_t height = shapes[2 * l], width = shapes[2 * l + 1];
-    check(height >= 0 && width >= 0 && height <= kMost / 2 && width <= kMost / 2 && height * width <= kMost,
-          "deform_attention: spatial_shapes must be heights and widths >= 0, of at most 2^29 each and 2^30 pixels, got (", height,
-          ", ", width, ")");
+    check(
+        height >= 0 && width >= 0 && height <= kMost / 2 && width <= kMost / 2 && height * width <= kMost,
+        "deform_attention: spatial_shapes must be heights and widths >= 0, of at most 2^29 each and 2^30 pixels, got (",
+        height, ", ", width, ")");
     const std::int64_t start = starts == nullptr ? next : starts[l];
     check(start >= 0 && start <= pixels && height * width <= pixels - start, "deform_attention: level ", l, " of ",
           height, " x ", width, " pixels from ", start, " on must be within value's ", pixels);

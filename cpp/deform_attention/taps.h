@@ -179,26 +179,31 @@ void corners(const Taps<T>& t, std::int64_t n, Index<T> units, Index<T> nowhere)
   }
 }
 
-// The next block's points to the second-level cache: a head's lie apart, farther than processors foresee.
-inline void prefetch(const Head& head, std::int64_t first, std::int64_t count) {
-  const auto lines = [&](const Array& array, std::int64_t step, std::int64_t values) {
-    const std::int64_t size = size_of(array.type);
-    const auto* from = static_cast<const char*>(array.data);
-    for (std::int64_t q = first; q < first + count; ++q)
-      for (std::int64_t byte = 0; byte < values * size; byte += 64)
-        __builtin_prefetch(from + q * step * size + byte, 0, 2);
-  };
-  const std::int64_t samples = head.levels * head.points;
-  lines(head.places, head.places_step, 2 * samples);
-  lines(head.weights, head.weights_step, samples);
+// `values` of each of `count` queries to the second-level cache. Always inlined: GCC takes functions that only prefetch
+// for such that do nothing.
+[[gnu::always_inline]] inline void prefetch(const Array& array, std::int64_t step, std::int64_t values,
+                                            std::int64_t first, std::int64_t count) {
+  const std::int64_t size = size_of(array.type);
+  const auto* from = static_cast<const char*>(array.data) + first * step * size;
+  for (std::int64_t q = 0; q < count; ++q, from += step * size)
+    for (std::int64_t byte = 0; byte < values * size; byte += 64) __builtin_prefetch(from + byte, 0, 2);
+}
+
+// What the block of queries from `first` on reads once: a head's values lie apart, farther than processors foresee.
+template <typename T>
+[[gnu::always_inline]] inline void prefetch_block(const Head& head, const Taps<T>& t, std::int64_t first) {
+  const std::int64_t together = queries_together(t.samples), rest = head.queries - first;
+  const std::int64_t count = rest < together ? rest : together;
+  prefetch(head.places, head.places_step, 2 * t.samples, first, count);
+  prefetch(head.weights, head.weights_step, t.samples, first, count);
+  if (head.grad != nullptr) prefetch({head.grad, head.out_type}, head.out_step, head.channels, first, count);
 }
 
 // Taps of `count` queries from `first` on.
 template <typename T>
 void set_up(const Head& head, std::int64_t first, std::int64_t count, const Taps<T>& t) {
   const std::int64_t samples = t.samples, n = count * samples;
-  const std::int64_t rest = head.queries - first - count;
-  prefetch(head, first + count, rest < count ? rest : count);
+  prefetch_block(head, t, first + count);
   for (std::int64_t q = 0; q < count; ++q) {
     read_all(head.places, (first + q) * head.places_step, 2 * samples, t.places + 2 * q * samples);
     read_all(head.weights, (first + q) * head.weights_step, samples, t.weight + q * samples);

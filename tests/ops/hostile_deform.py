@@ -1,4 +1,4 @@
-"""pyseg.deform_attention, its fused form and its layer: strange arrays and numbers, and without the checks in Python."""
+"""pyseg.deform_attention, its fused form, its layer: strange arrays and numbers, and without the checks in Python."""
 
 from __future__ import annotations
 
