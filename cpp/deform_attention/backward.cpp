@@ -19,14 +19,14 @@ void of_points(const Heads& heads, const void* grad, const Executor& executor, c
   for (std::int64_t first = 0; first < heads.count(); first += together) {
     const std::int64_t last = std::min(heads.count(), first + together);
     heads.pack(first, last, executor, rows);
-    heads.each(first, last, executor, [&](std::int64_t i, std::int64_t begin, std::int64_t end) {
+    heads.each(first, last, executor, [&](std::int64_t i, Runs runs) {
       Head head = heads.head(i, rows + (i - first) * heads.rows_bytes());
       const std::int64_t at = (i / p.heads * p.queries * p.heads + i % p.heads) * samples;
       head.grad = static_cast<const std::byte*>(grad) + heads.element(i, p.queries) * size_of(p.value.type);
       head.places_grad = move(out.places, 2 * at);
       head.weights_grad = move(out.weights, at);
       head.reference_grad = move(parts, i * p.queries * head.levels * p.box * heads.size);
-      backward_kernels().points(head, heads.wide, begin, end, scratch_of(head));
+      backward_kernels().points(head, heads.wide, runs, scratch_of(head));
     });
   }
 }
@@ -66,7 +66,7 @@ void of_value(const Heads& heads, const void* grad, const Executor& executor, vo
       Head head = heads.head(i, nullptr);
       heads.set_units(head, heads.blocks);
       head.grad = static_cast<const std::byte*>(grad) + heads.element(i, p.queries) * size;
-      backward_kernels().rows(head, heads.wide, begin, end, to, scratch_of(head));
+      backward_kernels().rows(head, heads.wide, heads.runs(), begin, end, to, scratch_of(head));
       const std::int64_t channel = begin * channels, most = std::min(end * channels, p.channels) - channel;
       row_kernels().unpack(to + begin * kRowBytes, p.pixels, most, heads.blocks, heads.wide, p.value.type,
                            p.heads * p.channels, move(out, (heads.element(i, p.pixels) + channel) * size));

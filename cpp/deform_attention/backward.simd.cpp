@@ -118,15 +118,15 @@ void read_grad(const Head& head, std::int64_t query, T* row) {
 }
 
 template <typename T>
-void run_points(const Head& head, std::int64_t first, std::int64_t last, std::byte* scratch) {
+void run_points(const Head& head, Runs runs, std::byte* scratch) {
   T* row = reinterpret_cast<T*>(scratch);
   const Taps<T> t = make_taps<T>(head, scratch + head.blocks * kRowBytes);
-  const std::int64_t samples = t.samples, together = queries_together(samples);
+  const std::int64_t samples = t.samples;
   T *places = static_cast<T*>(head.places_grad), *weights = static_cast<T*>(head.weights_grad);
   with_rows<T>(head, [&](const auto& rows) {
-    for (std::int64_t q = first; q < last; q += together) {
-      const std::int64_t count = last - q < together ? last - q : together, n = count * samples;
-      set_up(head, q, count, t);
+    for (const Run* r = runs.begin; r != runs.end; ++r) {
+      const std::int64_t q = r->first, count = r->count, n = count * samples;
+      set_up(head, r, runs, t);
       for (std::int64_t i = 0; i < count; ++i) {
         read_grad(head, q + i, row);
         if (head.blocks == 1) dot<1>(t, i * samples, 1, rows, row);
@@ -166,15 +166,14 @@ void spread(const Taps<T>& t, std::int64_t from, const T* grad, T* sums) {
 }
 
 template <typename T>
-void run_rows(const Head& head, std::int64_t first, std::int64_t last, T* sums, std::byte* scratch) {
+void run_rows(const Head& head, Runs runs, std::int64_t first, std::int64_t last, T* sums, std::byte* scratch) {
   T* row = reinterpret_cast<T*>(scratch);
   const Taps<T> t = make_taps<T>(head, scratch + head.blocks * kRowBytes);
-  const std::int64_t together = queries_together(t.samples), size = kRowBytes / static_cast<int>(sizeof(T));
-  for (std::int64_t q = 0; q < head.queries; q += together) {
-    const std::int64_t count = head.queries - q < together ? head.queries - q : together;
-    set_up(head, q, count, t);
-    for (std::int64_t i = 0; i < count; ++i) {
-      read_grad(head, q + i, row);
+  constexpr std::int64_t size = kRowBytes / static_cast<int>(sizeof(T));
+  for (const Run* r = runs.begin; r != runs.end; ++r) {
+    set_up(head, r, runs, t);
+    for (std::int64_t i = 0; i < r->count; ++i) {
+      read_grad(head, r->first + i, row);
       panels<2>(first, last, [&]<int Blocks>(std::int64_t block) {
         spread<Blocks>(t, i * t.samples, row + block * size, sums + block * size);
       });
@@ -182,14 +181,15 @@ void run_rows(const Head& head, std::int64_t first, std::int64_t last, T* sums, 
   }
 }
 
-void points(const Head& head, bool wide, std::int64_t first, std::int64_t last, std::byte* scratch) {
-  if (wide) run_points<double>(head, first, last, scratch);
-  else run_points<float>(head, first, last, scratch);
+void points(const Head& head, bool wide, Runs runs, std::byte* scratch) {
+  if (wide) run_points<double>(head, runs, scratch);
+  else run_points<float>(head, runs, scratch);
 }
 
-void rows(const Head& head, bool wide, std::int64_t first, std::int64_t last, void* sums, std::byte* scratch) {
-  if (wide) run_rows(head, first, last, static_cast<double*>(sums), scratch);
-  else run_rows(head, first, last, static_cast<float*>(sums), scratch);
+void rows(const Head& head, bool wide, Runs runs, std::int64_t first, std::int64_t last, void* sums,
+          std::byte* scratch) {
+  if (wide) run_rows(head, runs, first, last, static_cast<double*>(sums), scratch);
+  else run_rows(head, runs, first, last, static_cast<float*>(sums), scratch);
 }
 
 }  // namespace

@@ -18,10 +18,10 @@ void forward(const Problem& problem, const Executor& executor, void* out) {
   for (std::int64_t first = 0; first < heads.count(); first += together) {
     const std::int64_t last = std::min(heads.count(), first + together);
     heads.pack(first, last, executor, rows);
-    heads.each(first, last, executor, [&](std::int64_t i, std::int64_t begin, std::int64_t end) {
+    heads.each(first, last, executor, [&](std::int64_t i, Runs runs) {
       Head head = heads.head(i, rows + (i - first) * heads.rows_bytes());
       head.out = static_cast<std::byte*>(out) + heads.element(i, problem.queries) * size_of(problem.value.type);
-      kernels().forward(head, heads.wide, begin, end, scratch_of(head));
+      kernels().forward(head, heads.wide, runs, scratch_of(head));
     });
   }
 }

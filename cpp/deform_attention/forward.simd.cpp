@@ -39,30 +39,28 @@ void write_row(const Head& head, std::int64_t query, const T* row) {
 }
 
 template <typename T>
-void run(const Head& head, std::int64_t first, std::int64_t last, std::byte* scratch) {
+void run(const Head& head, Runs runs, std::byte* scratch) {
   T* row = reinterpret_cast<T*>(scratch);
   const Taps<T> t = make_taps<T>(head, scratch + head.blocks * kRowBytes);
-  const std::int64_t together = queries_together(t.samples);
   // Whole rows of the right type go where they belong at once.
   const bool direct = head.out_type != Float::bf16 && head.out_type != Float::f16 &&
                       head.channels * static_cast<std::int64_t>(sizeof(T)) == head.blocks * kRowBytes;
   with_rows<T>(head, [&](const auto& rows) {
-    for (std::int64_t q = first; q < last; q += together) {
-      const std::int64_t count = last - q < together ? last - q : together;
-      set_up(head, q, count, t);
-      for (std::int64_t i = 0; i < count; ++i) {
-        T* to = direct ? static_cast<T*>(head.out) + (q + i) * head.out_step : row;
+    for (const Run* r = runs.begin; r != runs.end; ++r) {
+      set_up(head, r, runs, t);
+      for (std::int64_t i = 0; i < r->count; ++i) {
+        T* to = direct ? static_cast<T*>(head.out) + (r->first + i) * head.out_step : row;
         panels<kPanel>(0, head.blocks,
                        [&]<int Blocks>(std::int64_t block) { panel<Blocks>(t, i * t.samples, block, rows, to); });
-        if (!direct) write_row(head, q + i, row);
+        if (!direct) write_row(head, r->first + i, row);
       }
     }
   });
 }
 
-void forward(const Head& head, bool wide, std::int64_t first, std::int64_t last, std::byte* scratch) {
-  if (wide) run<double>(head, first, last, scratch);
-  else run<float>(head, first, last, scratch);
+void forward(const Head& head, bool wide, Runs runs, std::byte* scratch) {
+  if (wide) run<double>(head, runs, scratch);
+  else run<float>(head, runs, scratch);
 }
 
 // Two rows, and what the set-up needs.

@@ -13,6 +13,30 @@ static bool worth_packing(const Problem& p, std::int64_t blocks, std::int64_t si
   return !whole || p.queries * p.samples() >= p.pixels;
 }
 
+// Queries first .. first + rows * width - 1, in strips of a width at which the rows that they touch stay in a cache.
+static void add_runs(std::int64_t first, std::int64_t rows, std::int64_t width, std::int64_t most,
+                     std::vector<Run>& runs) {
+  const std::int64_t strips = (width + most - 1) / most;
+  for (std::int64_t strip = 0; strip < strips; ++strip) {
+    const std::int64_t begin = width * strip / strips, count = width * (strip + 1) / strips - begin;
+    for (std::int64_t row = 0; row < rows; ++row) runs.push_back({first + row * width + begin, count});
+  }
+}
+
+// An encoder has one query a pixel, which samples around it.
+static std::vector<Run> make_runs(const Problem& p) {
+  const std::int64_t most = queries_together(p.samples());
+  std::vector<Run> runs;
+  std::int64_t next = 0;
+  for (const Level& level : p.levels) {
+    if (p.queries != p.pixels || level.start != next || level.width < 2 * most) break;
+    add_runs(next, level.height, level.width, most, runs);
+    next += level.height * level.width;
+  }
+  for (; next < p.queries; next += most) runs.push_back({next, std::min(most, p.queries - next)});
+  return runs;
+}
+
 Heads::Heads(const Problem& p)
     : problem(p),
       wide(p.value.type == Float::f64),
@@ -22,6 +46,7 @@ Heads::Heads(const Problem& p)
   for (const Level& level : p.levels)
     maps_.push_back({static_cast<std::int32_t>(level.height), static_cast<std::int32_t>(level.width),
                      static_cast<std::int32_t>(level.start)});
+  runs_ = make_runs(p);
 }
 
 static const void* at(const Array& array, std::int64_t element) {
@@ -79,13 +104,12 @@ void Heads::pack(std::int64_t first, std::int64_t last, const Executor& executor
 }
 
 void Heads::each(std::int64_t first, std::int64_t last, const Executor& executor,
-                 FunctionRef<void(std::int64_t, std::int64_t, std::int64_t)> task) const {
-  const std::int64_t together = queries_together(problem.samples());
-  const std::int64_t parts = (problem.queries + together - 1) / together;
+                 FunctionRef<void(std::int64_t, Runs)> task) const {
+  const auto parts = static_cast<std::int64_t>(runs_.size());
   executor.run((last - first) * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     while (begin < end) {  // the parts of one head at once: the set-up's constants are made once
       const std::int64_t i = begin / parts, stop = std::min(end, (i + 1) * parts);
-      task(first + i, (begin - i * parts) * together, std::min(problem.queries, (stop - i * parts) * together));
+      task(first + i, {runs_.data() + (begin - i * parts), runs_.data() + (stop - i * parts)});
       begin = stop;
     }
   });

@@ -34,12 +34,15 @@ class Heads {
   }
   // Packs heads first .. last - 1.
   void pack(std::int64_t first, std::int64_t last, const Executor& executor, std::byte* rows) const;
-  // task(i, first query, last query) for queries of heads first .. last - 1, on all threads.
+  // All queries, in an order in which neighbours have neighbours' samples.
+  Runs runs() const { return {runs_.data(), runs_.data() + runs_.size()}; }
+  // task(i, some of the queries) for heads first .. last - 1, on all threads.
   void each(std::int64_t first, std::int64_t last, const Executor& executor,
-            FunctionRef<void(std::int64_t, std::int64_t, std::int64_t)> task) const;
+            FunctionRef<void(std::int64_t, Runs)> task) const;
 
  private:
   std::vector<Map> maps_;
+  std::vector<Run> runs_;
 };
 
 // Of this thread, for the vector code.

@@ -39,8 +39,16 @@ struct Head {
   bool fused() const { return reference.data != nullptr; }
 };
 
-// Queries that are set up together.
+// The most queries that are set up together.
 inline std::int64_t queries_together(std::int64_t samples) { return samples >= 512 ? 1 : 512 / samples; }
+
+// Queries that are set up together.
+struct Run {
+  std::int64_t first, count;
+};
+struct Runs {
+  const Run *begin, *end;
+};
 
 struct RowKernels {
   // `count` rows of `channels`, `step` elements apart, to rows of `blocks`, padded by zeros; and back.
@@ -50,18 +58,19 @@ struct RowKernels {
                  std::int64_t step, void* out);
 };
 
-// Each works on queries first .. last - 1, or on blocks first .. last - 1 of the rows for all queries. `wide`: in
+// Each works on some queries, `rows` on blocks first .. last - 1 of the rows. `wide`: in
 // float64. `scratch` has scratch_bytes.
 struct Kernels {
   std::int64_t (*scratch_bytes)(const Head& head);
-  void (*forward)(const Head& head, bool wide, std::int64_t first, std::int64_t last, std::byte* scratch);
+  void (*forward)(const Head& head, bool wide, Runs runs, std::byte* scratch);
 };
 
 struct BackwardKernels {
   // Gradients of places and weights, or of what they are computed from.
-  void (*points)(const Head& head, bool wide, std::int64_t first, std::int64_t last, std::byte* scratch);
+  void (*points)(const Head& head, bool wide, Runs runs, std::byte* scratch);
   // Adds those of the rows to sums [S + 1][blocks * 64 bytes].
-  void (*rows)(const Head& head, bool wide, std::int64_t first, std::int64_t last, void* sums, std::byte* scratch);
+  void (*rows)(const Head& head, bool wide, Runs runs, std::int64_t first, std::int64_t last, void* sums,
+               std::byte* scratch);
 };
 
 PYSEG_DISPATCH(RowKernels, row_kernels)

@@ -189,21 +189,18 @@ void corners(const Taps<T>& t, std::int64_t n, Index<T> units, Index<T> nowhere)
     for (std::int64_t byte = 0; byte < values * size; byte += 64) __builtin_prefetch(from + byte, 0, 2);
 }
 
-// What the block of queries from `first` on reads once: a head's values lie apart, farther than processors foresee.
-template <typename T>
-[[gnu::always_inline]] inline void prefetch_block(const Head& head, const Taps<T>& t, std::int64_t first) {
-  const std::int64_t together = queries_together(t.samples), rest = head.queries - first;
-  const std::int64_t count = rest < together ? rest : together;
-  prefetch(head.places, head.places_step, 2 * t.samples, first, count);
-  prefetch(head.weights, head.weights_step, t.samples, first, count);
-  if (head.grad != nullptr) prefetch({head.grad, head.out_type}, head.out_step, head.channels, first, count);
+// What queries read once: a head's values lie apart, farther than processors foresee.
+[[gnu::always_inline]] inline void prefetch_run(const Head& head, std::int64_t samples, const Run& run) {
+  prefetch(head.places, head.places_step, 2 * samples, run.first, run.count);
+  prefetch(head.weights, head.weights_step, samples, run.first, run.count);
+  if (head.grad != nullptr) prefetch({head.grad, head.out_type}, head.out_step, head.channels, run.first, run.count);
 }
 
-// Taps of `count` queries from `first` on.
+// Taps of the run's queries.
 template <typename T>
-void set_up(const Head& head, std::int64_t first, std::int64_t count, const Taps<T>& t) {
-  const std::int64_t samples = t.samples, n = count * samples;
-  prefetch_block(head, t, first + count);
+void set_up(const Head& head, const Run* run, Runs runs, const Taps<T>& t) {
+  const std::int64_t samples = t.samples, first = run->first, count = run->count, n = count * samples;
+  if (run + 1 < runs.end) prefetch_run(head, samples, run[1]);
   for (std::int64_t q = 0; q < count; ++q) {
     read_all(head.places, (first + q) * head.places_step, 2 * samples, t.places + 2 * q * samples);
     read_all(head.weights, (first + q) * head.weights_step, samples, t.weight + q * samples);

@@ -86,6 +86,14 @@ def test_every_instruction_set_and_width(channels, dtype, isa):
         close(pyseg.deform_attention(*to(problem, dtype)), defined(*problem), BARS[dtype])
 
 
+def test_an_encoders_strips():
+    """One query a pixel, of maps that are wide: they are taken in another order."""
+    for shapes in ([(3, 200), (2, 60), (9, 7)], [(1, 513), (1, 1)], [(2, 7), (3, 150)]):
+        queries = sum(h * w for h, w in shapes)
+        problem = random_points(9, shapes=shapes, queries=queries, points=5, batch=2)
+        close(pyseg.deform_attention(*problem), defined(*problem), 1e-13)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("queries", [3, 100])
 def test_half_precision_is_better_than_torchs(dtype, queries, isa):

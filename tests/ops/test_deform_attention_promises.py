@@ -10,6 +10,7 @@ import pyseg
 
 PROBLEMS = {
     "an encoder": {"shapes": [(16, 20), (8, 10), (4, 5)], "queries": 420, "channels": 32, "heads": 8},
+    "a wide encoder, in strips": {"shapes": [(5, 151), (3, 90)], "queries": 1025, "points": 5, "batch": 1},
     "a decoder": {"shapes": [(16, 20), (8, 10)], "queries": 5, "channels": 32, "heads": 8},
     "one head, wide": {"queries": 130, "heads": 1, "channels": 200, "batch": 1},
     "odd": {"queries": 77, "channels": 5, "points": 3},
