@@ -63,7 +63,7 @@ def _group(case: str, mode: str, threads: int) -> tuple[Samples, dict[str, float
     }
     errors = _errors(case, mode)
     assert errors["pyseg"] < BAR, errors
-    return interleave(calls, deform_cases.problems(case), threads, seconds=3.0, least=5), errors
+    return interleave(calls, deform_cases.problems(case), threads, seconds=2.0, least=5), errors
 
 
 @functools.cache
