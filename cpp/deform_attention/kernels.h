@@ -58,8 +58,8 @@ struct RowKernels {
                  std::int64_t step, void* out);
 };
 
-// Each works on some queries, `rows` on blocks first .. last - 1 of the rows. `wide`: in
-// float64. `scratch` has scratch_bytes.
+// Each works on some queries, `rows` on blocks first .. last - 1 of the rows. `wide`: in float64. `scratch` has
+// scratch_bytes.
 struct Kernels {
   std::int64_t (*scratch_bytes)(const Head& head);
   void (*forward)(const Head& head, bool wide, Runs runs, std::byte* scratch);

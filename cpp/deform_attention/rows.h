@@ -6,12 +6,6 @@
 namespace pyseg::deform_attention {
 namespace {
 
-// One block of sums.
-template <typename T>
-struct Block {
-  Vector<T> v[kVectors];
-};
-
 // a += w * b. Not fused: all instruction sets agree, and additions have pipes of their own.
 template <typename T>
 [[gnu::always_inline]] inline void add_product(Vector<T>& a, T w, const Vector<T>& b) {
@@ -44,7 +38,7 @@ inline void panels(std::int64_t first, std::int64_t last, F f) {
   for (; first < last; ++first) f.template operator()<1>(first);
 }
 
-// f(Rows) for where the head's rows are. `zeros` must outlive it.
+// f(Rows) for where the head's rows are.
 template <typename T, typename F>
 inline void with_rows(const Head& head, F f) {
   if (head.packed) {

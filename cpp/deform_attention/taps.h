@@ -15,7 +15,11 @@ struct Taps {
   T *weight, *fx, *fy;   // [n]
   T* corner[4];          // [n]: weights of corners (y0, x0), (y0, x1), (y1, x0), (y1, x1), `weight` included
   Index<T>* row[4];      // where rows begin, in units of 64 bytes
-  Index<T>*width, *height, *start, *pitch;  // of the sample's map; start and pitch in those units
+  // Of the sample's map; start, and pitch from row to row, in those units.
+  Index<T>* width;
+  Index<T>* height;
+  Index<T>* start;
+  Index<T>* pitch;
   T *offsets, *dots;  // [n][2], only in the backward pass of fused points; [n][4], only in the backward pass
 };
 

@@ -51,6 +51,14 @@ def test_are_the_definitions(queries, channels, dtype, isa):
         close(mine, expected, bar)
 
 
+def test_of_an_encoders_strips():
+    problem = random_fused(3, shapes=[(3, 200), (9, 7)], queries=663, points=5, batch=1)
+    for mine, expected in zip(
+        gradients(pyseg.deform_attention_fused, problem), gradients(defined_fused, problem), strict=True
+    ):
+        close(mine, expected, 1e-12)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("box", [2, 4])
 @pytest.mark.parametrize("points", [1, 4, 7])
