@@ -24,6 +24,7 @@ QUICK_SIZES = ["481x321", "1280x720"]
 OPS = {
     "atrous_conv": "layer_report",
     "slic": "report",
+    "deform_attention": "deform_report",
     "dense_crf": "crf_report",
     "felzenszwalb": "family_report",
     "quickshift": "family_report",

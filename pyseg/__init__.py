@@ -19,6 +19,7 @@ from pyseg.interactive import Cutter, cut
 from pyseg.ops.aspp import aspp
 from pyseg.ops.atrous_conv import atrous_conv2d
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
+from pyseg.ops.deform_attention import deform_attention, deform_attention_fused
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.nms import batched_nms, nms
@@ -48,6 +49,8 @@ __all__ = [
     "batched_nms",
     "compat",
     "cut",
+    "deform_attention",
+    "deform_attention_fused",
     "dense_crf",
     "felzenszwalb",
     "get_num_threads",

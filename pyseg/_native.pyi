@@ -102,6 +102,14 @@ class CrfPlan:
 
 def crf_class_ratios(unary: NDArray[np.float32], kind: int) -> list[float]: ...
 def crf_forget_positions() -> None: ...
+def deform_attention(
+    value: NDArray[Any],
+    spatial_shapes: NDArray[np.int64],
+    level_start_index: NDArray[np.int64] | None,
+    reference_points: NDArray[Any] | None,
+    places: NDArray[Any],
+    weights: NDArray[Any],
+) -> NDArray[Any]: ...
 def turbopixels(
     image: NDArray[Any],
     axes: Sequence[int],

@@ -12,6 +12,7 @@ namespace py = pybind11;
   }
 PYSEG_BIND(atrous_conv)
 PYSEG_BIND(cut)
+PYSEG_BIND(deform_attention)
 PYSEG_BIND(dense_crf)
 PYSEG_BIND(felzenszwalb)
 PYSEG_BIND(nms)
@@ -46,6 +47,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   m.def("get_num_threads", &pyseg::pool_threads);
   pyseg::atrous_conv::bind(m);
   pyseg::cut::bind(m);
+  pyseg::deform_attention::bind(m);
   pyseg::dense_crf::bind(m);
   pyseg::felzenszwalb::bind(m);
   pyseg::nms::bind(m);

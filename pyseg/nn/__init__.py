@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyseg.nn.aspp import ASPP
 from pyseg.nn.atrous_conv import AtrousConv2d, SeparableAtrousConv2d
 from pyseg.nn.dense_crf import DenseCRF
+from pyseg.nn.ms_deform_attn import MSDeformAttn
 from pyseg.nn.patching import PatchReport, Replacement, patch, unpatch
 from pyseg.nn.roi_align import MultiScaleRoIAlign, RoIAlign
 
@@ -12,6 +13,7 @@ __all__ = [
     "ASPP",
     "AtrousConv2d",
     "DenseCRF",
+    "MSDeformAttn",
     "MultiScaleRoIAlign",
     "PatchReport",
     "Replacement",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyseg.ops.aspp import Branch, aspp
 from pyseg.ops.atrous_conv import atrous_conv2d
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
+from pyseg.ops.deform_attention import deform_attention, deform_attention_fused, ms_deform_attn
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.nms import batched_nms, nms
@@ -26,8 +27,11 @@ __all__ = [
     "aspp",
     "atrous_conv2d",
     "batched_nms",
+    "deform_attention",
+    "deform_attention_fused",
     "dense_crf",
     "felzenszwalb",
+    "ms_deform_attn",
     "nms",
     "paste_masks",
     "quickshift",

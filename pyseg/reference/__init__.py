@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyseg.reference import cut
 from pyseg.reference.atrous_conv import atrous_conv2d
+from pyseg.reference.deform_attention import deform_attention, deform_attention_fused
 from pyseg.reference.dense_crf import dense_crf
 from pyseg.reference.felzenszwalb import felzenszwalb
 from pyseg.reference.nms import batched_nms, nms
@@ -21,6 +22,8 @@ __all__ = [
     "atrous_conv2d",
     "batched_nms",
     "cut",
+    "deform_attention",
+    "deform_attention_fused",
     "dense_crf",
     "felzenszwalb",
     "nms",

@@ -21,6 +21,8 @@ OURS = (
     "nms",
     "batched_nms",
     "paste_masks",
+    "deform_attention",
+    "MSDeformAttn",
 )
 CASES = {}  # name: (call, what it must do: "works", "raises", or either where None)
 CHECKED = []  # (array, copy): arrays that the call in progress must leave as they are

@@ -17,6 +17,7 @@ MEMORY = 12 * 2**30  # that a process may ask for: a call that allocates more th
 
 GROUPS = [
     *("slic", "felzenszwalb", "quickshift", "turbopixels", "stats", "torch", "bypass", "threads"),
+    "deform",
     *("crf", "crf arrays", "crf labels", "lattice", "crf bypass"),
     *("roi_align", "nms", "paste_masks"),
 ]
@@ -53,6 +54,7 @@ def main(group, after):
     import hostile_boxes
     import hostile_crf
     import hostile_crf_rest
+    import hostile_deform
     import hostile_felzenszwalb
     import hostile_quickshift
     import hostile_rest
@@ -69,6 +71,7 @@ def main(group, after):
         "bypass": hostile_rest.bypass_cases,
         "threads": hostile_rest.thread_cases,
         "turbopixels": hostile_turbopixels.turbopixels_cases,
+        "deform": hostile_deform.deform_cases,
         "crf": hostile_crf.crf_cases,
         "crf arrays": hostile_crf.crf_array_cases,
         "crf labels": hostile_crf_rest.labels_cases,
