@@ -12,6 +12,7 @@ namespace py = pybind11;
   }
 PYSEG_BIND(cut)
 PYSEG_BIND(dense_crf)
+PYSEG_BIND(depthwise_conv)
 PYSEG_BIND(felzenszwalb)
 PYSEG_BIND(permutohedral)
 PYSEG_BIND(quickshift)
@@ -42,6 +43,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   m.def("get_num_threads", &pyseg::pool_threads);
   pyseg::cut::bind(m);
   pyseg::dense_crf::bind(m);
+  pyseg::depthwise_conv::bind(m);
   pyseg::felzenszwalb::bind(m);
   pyseg::permutohedral::bind(m);
   pyseg::quickshift::bind(m);
