@@ -41,7 +41,8 @@ struct Geometry {
 std::array<std::int64_t, 2> output_size(const char* op, const std::array<std::int64_t, 4>& x,
                                         const std::array<std::int64_t, 4>& weight, const Geometry& geometry);
 
-// All of one kind; `bias` [C m] may be null, else has elements `bias_stride` apart. NaN passes through relu.
+// All of one kind; `out` fills the memory that it lies in, in any order of its axes; `bias` [C m] may be null, else has
+// elements `bias_stride` apart. NaN passes through relu.
 void forward(Kind kind, const Array& x, const Array& weight, const void* bias, std::int64_t bias_stride,
              const Geometry& geometry, bool relu, const Array& out, const Executor& executor);
 

@@ -53,13 +53,20 @@ double value_of(Kind kind, const void* values, std::int64_t i) {
                            : static_cast<double>(static_cast<const float*>(values)[i]);
 }
 
+// Adds to `count` numbers those behind them.
+template <typename A>
+void add(std::byte* results, std::int64_t count) {
+  A* to = reinterpret_cast<A*>(results);
+  for (std::int64_t i = 0; i < count; ++i) to[i] += to[count + i];
+}
+
 // One band of one plane of results.
 void convolve_band(const Convolution& c, const Packed& packed, const Band& band, const Columns& columns,
                    std::int64_t plane, std::byte* copy, std::byte* results) {
   const int sum = sum_index(c.kind);
   const std::int64_t size = sum_size(c.kind), lanes = plane_kernels().lanes[sum];
   const std::int64_t n = plane / c.out.size[1], o = plane % c.out.size[1], taps = c.rows.taps * c.columns.taps;
-  const bool direct = element_size(c.kind) == size && c.out.stride[3] == 1;
+  const bool direct = element_size(c.kind) == size && c.out.stride[3] == 1 && c.pairing.inputs == 1;
   std::byte* out = at(c.kind, c.out.data, n * c.out.stride[0] + o * c.out.stride[1] + band.first_out * c.out.stride[2]);
   Plane p;
   p.x = copy;
@@ -71,7 +78,7 @@ void convolve_band(const Convolution& c, const Packed& packed, const Band& band,
   p.kh = c.rows.taps;
   p.kw = c.columns.taps;
   p.width = c.columns.outputs;
-  p.y = direct ? out : results;
+  p.relu = c.relu && direct;
   p.y_pitch = direct ? band.out_step * c.out.stride[2] : (p.width + lanes - 1) / lanes * lanes;
   p.bias = c.bias == nullptr ? 0.0 : value_of(c.kind, packed.bias.get(), o);
   for (std::int64_t t = 0; t < c.pairing.inputs; ++t) {
@@ -80,9 +87,10 @@ void convolve_band(const Convolution& c, const Packed& packed, const Band& band,
     copy_rows(c.kind, at(c.kind, static_cast<const void*>(c.x.data), n * c.x.stride[0] + input * c.x.stride[1]), c.x,
               band, columns, copy);
     p.weight = packed.weight.get() + place * taps * size;
-    p.add = t > 0;
-    p.relu = c.relu && direct && t + 1 == c.pairing.inputs;
+    p.y = direct ? static_cast<void*>(out) : results + (t > 0 ? band.out_count * p.y_pitch * size : 0);
     plane_kernels().forward[sum](p);
+    if (t > 0 && size == 8) add<double>(results, band.out_count * p.y_pitch);
+    if (t > 0 && size == 4) add<float>(results, band.out_count * p.y_pitch);
   }
   if (direct) return;
   for (std::int64_t j = 0; j < band.out_count; ++j)
@@ -102,7 +110,7 @@ void convolve_planes(const Convolution& c, const Packed& packed, const Executor&
     most_out = std::max(most_out, band.out_count);
   }
   const std::int64_t in_bytes = columns.size(most_in) * size;
-  const std::int64_t out_bytes = most_out * (c.columns.outputs + lanes) * size;
+  const std::int64_t out_bytes = 2 * most_out * (c.columns.outputs + lanes) * size;
   const std::int64_t work =
       c.rows.outputs * c.columns.outputs * std::max<std::int64_t>(c.rows.taps * c.columns.taps, 1);
   const std::int64_t grain = std::max<std::int64_t>(1, kLeastWork * count / work);

@@ -42,7 +42,6 @@ struct Plane {
   std::int64_t y_pitch = 0;
   void* weight = nullptr;  // A [kh, kw]: forward: read; grad_weight: added to
   double bias = 0;
-  bool add = false;  // begin with what `y` holds instead of `bias`
   bool relu = false;
 };
 

@@ -22,43 +22,55 @@ inline std::int64_t vectors_of(std::int64_t channels) {
   return (channels + kLanes<A> - 1) / kLanes<A>;
 }
 
-// KW = 0: any width of kernel, of blocks of one.
-template <typename S, int KW, int R>
-void forward_blocks(const PixelRow& p) {
+// KW = 0: any width of kernel, of blocks of one. Whole: all pixels of inputs are inside the image.
+template <typename S, int KW, int R, bool Whole>
+void forward_block(const PixelRow& p, const Block& block) {
   using A = Sum<S>;
   using V = Vector<A>;
   constexpr int kColumns = R + KW - 1;
-  const A* weight = static_cast<const A*>(p.weight);
   const A* bias = static_cast<const A*>(p.bias);
-  const std::int64_t n = vectors_of<A>(p.channels), step = p.columns.input_step * p.x_pitch;
+  const std::int64_t n = vectors_of<A>(p.channels), step = p.columns.input_step * p.x_pitch, pitch = p.weight_pitch;
+  const std::int64_t y_step = p.columns.output_step * p.y_pitch, taps = p.taps, kw = p.kw, channels = p.channels;
+  const std::int64_t first = block.input * p.x_pitch;
+  S* y = static_cast<S*>(p.y) + block.output * p.y_pitch;
+  const int lo = block.lo, hi = block.hi;
+  const bool relu = p.relu;
+  for (std::int64_t v = 0; v < n; ++v) {
+    const std::int64_t c = channel_of<A>(v, channels);
+    V sums[R];
+    const V start = bias != nullptr ? get(bias + c) : V{};
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) sums[r] = start;
+    for (std::int64_t t = 0; t < taps; ++t) {
+      const S* x = static_cast<const S*>(p.x[t]) + first + c;
+      const A* w = static_cast<const A*>(p.weight) + p.ky[t] * kw * pitch + c;
+      if constexpr (KW > 0) {
+        V kept[KW];
+#pragma GCC unroll 8
+        for (int k = 0; k < KW; ++k) kept[k] = get(w + k * pitch);
+#pragma GCC unroll 10
+        for (int i = 0; i < kColumns; ++i) {
+          if (!Whole && (i < lo || i >= hi)) continue;
+          const V value = get(x + i * step);
+#pragma GCC unroll 4
+          for (int r = 0; r < R; ++r)
+            if (i - r >= 0 && i - r < KW) sums[r] = fma(value, kept[i - r], sums[r]);
+        }
+      } else {
+        for (std::int64_t i = lo; i < hi; ++i) sums[0] = fma(get(x + i * step), get(w + i * pitch), sums[0]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) put(relu ? rectified(sums[r]) : sums[r], y + r * y_step + c);
+  }
+}
+
+template <typename S, int KW, int R>
+void forward_blocks(const PixelRow& p) {
   for (std::int64_t b = 0; b < p.columns.count[R - 1]; ++b) {
     const Block& block = p.columns.of[R - 1][b];
-    const std::int64_t first = block.input * p.x_pitch;
-    S* y = static_cast<S*>(p.y) + block.output * p.y_pitch;
-    const int lo = block.lo, hi = block.hi;
-    for (std::int64_t v = 0; v < n; ++v) {
-      const std::int64_t c = channel_of<A>(v, p.channels);
-      V sums[R];
-      for (int r = 0; r < R; ++r) sums[r] = bias != nullptr ? get(bias + c) : V{};
-      for (std::int64_t t = 0; t < p.taps; ++t) {
-        const S* x = static_cast<const S*>(p.x[t]) + first + c;
-        const A* w = weight + p.ky[t] * p.kw * p.weight_pitch + c;
-        if constexpr (KW > 0) {
-          V kept[KW];
-          for (int k = 0; k < KW; ++k) kept[k] = get(w + k * p.weight_pitch);
-          for (int i = 0; i < kColumns; ++i) {
-            if (i < lo || i >= hi) continue;
-            const V value = get(x + i * step);
-            for (int r = 0; r < R; ++r)
-              if (i - r >= 0 && i - r < KW) sums[r] = fma(value, kept[i - r], sums[r]);
-          }
-        } else {
-          for (std::int64_t i = lo; i < hi; ++i) sums[0] = fma(get(x + i * step), get(w + i * p.weight_pitch), sums[0]);
-        }
-      }
-      for (int r = 0; r < R; ++r)
-        put(p.relu ? rectified(sums[r]) : sums[r], y + r * p.columns.output_step * p.y_pitch + c);
-    }
+    if (block.lo == 0 && block.hi == R + KW - 1) forward_block<S, KW, R, true>(p, block);
+    else forward_block<S, KW, R, false>(p, block);
   }
 }
 
@@ -80,35 +92,47 @@ void forward(const PixelRow& p) {
 
 // Adds to the sums of a row's taps; `k0`: the first column tap of KW. Sums of the n-th vector of channels are in place
 // n: that of a tail is a vector of its own.
-template <typename S, int KW, int R>
-void weight_blocks(const PixelRow& p, std::int64_t k0) {
+template <typename S, int KW, int R, bool Whole>
+void weight_block(const PixelRow& p, const Block& block, std::int64_t k0) {
   using A = Sum<S>;
   using V = Vector<A>;
   constexpr int kColumns = R + KW - 1;
-  const std::int64_t n = vectors_of<A>(p.channels), step = p.columns.input_step * p.x_pitch;
+  const std::int64_t n = vectors_of<A>(p.channels), step = p.columns.input_step * p.x_pitch, pitch = p.weight_pitch;
+  const std::int64_t y_step = p.columns.output_step * p.y_pitch, taps = p.taps, kw = p.kw, channels = p.channels;
+  const std::int64_t first = block.input * p.x_pitch + k0 * step;
+  const S* y = static_cast<const S*>(p.y) + block.output * p.y_pitch;
+  const std::int64_t lo = block.lo - k0, hi = block.hi - k0;
+  for (std::int64_t v = 0; v < n; ++v) {
+    const std::int64_t c = channel_of<A>(v, channels);
+    V g[R];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) g[r] = get(y + r * y_step + c);
+    for (std::int64_t t = 0; t < taps; ++t) {
+      const S* x = static_cast<const S*>(p.x[t]) + first + c;
+      A* w = static_cast<A*>(p.weight) + (p.ky[t] * kw + k0) * pitch + v * kLanes<A>;
+      V sums[KW];
+#pragma GCC unroll 8
+      for (int k = 0; k < KW; ++k) sums[k] = get(w + k * pitch);
+#pragma GCC unroll 10
+      for (int i = 0; i < kColumns; ++i) {
+        if (!Whole && (i < lo || i >= hi)) continue;
+        const V value = get(x + i * step);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r)
+          if (i - r >= 0 && i - r < KW) sums[i - r] = fma(value, g[r], sums[i - r]);
+      }
+#pragma GCC unroll 8
+      for (int k = 0; k < KW; ++k) put(sums[k], w + k * pitch);
+    }
+  }
+}
+
+template <typename S, int KW, int R>
+void weight_blocks(const PixelRow& p, std::int64_t k0) {
   for (std::int64_t b = 0; b < p.columns.count[R - 1]; ++b) {
     const Block& block = p.columns.of[R - 1][b];
-    const std::int64_t first = block.input * p.x_pitch + k0 * step;
-    const S* y = static_cast<const S*>(p.y) + block.output * p.y_pitch;
-    const std::int64_t lo = block.lo - k0, hi = block.hi - k0;
-    for (std::int64_t v = 0; v < n; ++v) {
-      const std::int64_t c = channel_of<A>(v, p.channels);
-      V g[R];
-      for (int r = 0; r < R; ++r) g[r] = get(y + r * p.columns.output_step * p.y_pitch + c);
-      for (std::int64_t t = 0; t < p.taps; ++t) {
-        const S* x = static_cast<const S*>(p.x[t]) + first + c;
-        A* w = static_cast<A*>(p.weight) + (p.ky[t] * p.kw + k0) * p.weight_pitch + v * kLanes<A>;
-        V sums[KW];
-        for (int k = 0; k < KW; ++k) sums[k] = get(w + k * p.weight_pitch);
-        for (int i = 0; i < kColumns; ++i) {
-          if (i < lo || i >= hi) continue;
-          const V value = get(x + i * step);
-          for (int r = 0; r < R; ++r)
-            if (i - r >= 0 && i - r < KW) sums[i - r] = fma(value, g[r], sums[i - r]);
-        }
-        for (int k = 0; k < KW; ++k) put(sums[k], w + k * p.weight_pitch);
-      }
-    }
+    if (block.lo <= k0 && block.hi - k0 >= R + KW - 1) weight_block<S, KW, R, true>(p, block, k0);
+    else weight_block<S, KW, R, false>(p, block, k0);
   }
 }
 

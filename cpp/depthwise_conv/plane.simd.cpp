@@ -10,56 +10,68 @@
 namespace pyseg::depthwise_conv::PYSEG_ISA {
 namespace {
 
-// KW = 0: any number of column taps.
-template <typename A, int KH, int KW, int R>
-void forward_block(const Plane& p, const Segment& segment, const Block& block) {
+// KW = 0: any number of column taps. Whole: all rows of inputs are inside the image.
+template <typename A, int KH, int KW, int R, bool Whole>
+void forward_vectors(const Plane& p, const Segment& segment, const Block& block) {
   using V = Vector<A>;
   constexpr std::int64_t lanes = kLanes<A>;
   constexpr int kLines = R + KH - 1;
   const A* weight = static_cast<const A*>(p.weight) + segment.k0;
   const std::int64_t* tap = p.tap + segment.k0;
-  const std::int64_t taps = KW > 0 ? KW : segment.k1 - segment.k0;
+  const std::int64_t taps = KW > 0 ? KW : segment.k1 - segment.k0, kw = p.kw, width = p.width, end = segment.x1;
   const std::int64_t line = p.rows.input_step * p.pitch, y_line = p.rows.output_step * p.y_pitch;
   const A* x = static_cast<const A*>(p.x) + block.input * p.pitch;
   A* y = static_cast<A*>(p.y) + block.output * p.y_pitch;
-  V kept[KW > 0 ? KW * KH : 1];  // the results might overwrite what is not copied, as far as the compiler knows
-  for (int k = 0; k < KW; ++k)
-    for (int j = 0; j < KH; ++j) kept[k * KH + j] = splat(weight[j * p.kw + k]);
-  const int lo = block.lo, hi = block.hi;
+  const unsigned inside = (1u << block.hi) - (1u << block.lo);
+  const bool relu = p.relu;
   const V bias = splat(static_cast<A>(p.bias));
-  for (std::int64_t at = segment.x0; at < segment.x1; at += lanes) {
-    const bool whole = at + lanes <= p.width;
-    V sums[R];
-    for (int r = 0; r < R; ++r) {
-      sums[r] = bias;
-      if (!p.add) continue;
-      if (whole) sums[r] = get(y + r * y_line + at);
-      else
-        for (std::int64_t i = at; i < p.width; ++i) sums[r][i - at] = y[r * y_line + i];
+  V kept[KW > 0 ? KW * KH : 1];  // the results might overwrite what is not copied, as far as the compiler knows
+  const A* column[KW > 0 ? KW : 1];
+#pragma GCC unroll 3
+  for (int k = 0; k < KW; ++k) {
+    column[k] = x + tap[k];
+#pragma GCC unroll 8
+    for (int j = 0; j < KH; ++j) kept[k * KH + j] = splat(weight[j * kw + k]);
+  }
+  const auto add = [&](const A* from, const V* w, V* sums) {
+#pragma GCC unroll 10
+    for (int i = 0; i < kLines; ++i) {
+      if (!Whole && (inside >> i & 1) == 0) continue;
+      const V v = get(from + i * line);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r)
+        if (i - r >= 0 && i - r < KH) sums[r] = fma(v, w[i - r], sums[r]);
     }
-    const auto column = [&](const A* from, const V* w) {
-      for (int i = 0; i < kLines; ++i) {
-        if (i < lo || i >= hi) continue;
-        const V v = get(from + i * line);
-        for (int r = 0; r < R; ++r)
-          if (i - r >= 0 && i - r < KH) sums[r] = fma(v, w[i - r], sums[r]);
-      }
-    };
+  };
+  for (std::int64_t at = segment.x0; at < end; at += lanes) {
+    V sums[R];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) sums[r] = bias;
     if constexpr (KW > 0) {
-      for (int k = 0; k < KW; ++k) column(x + tap[k] + at, kept + k * KH);
+#pragma GCC unroll 3
+      for (int k = 0; k < KW; ++k) add(column[k] + at, kept + k * KH, sums);
     } else {
       for (std::int64_t k = 0; k < taps; ++k) {
         V w[KH];
-        for (int j = 0; j < KH; ++j) w[j] = splat(weight[j * p.kw + k]);
-        column(x + tap[k] + at, w);
+#pragma GCC unroll 8
+        for (int j = 0; j < KH; ++j) w[j] = splat(weight[j * kw + k]);
+        add(x + tap[k] + at, w, sums);
       }
     }
+    const bool whole = at + lanes <= width;
+#pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-      if (p.relu) sums[r] = rectified(sums[r]);
-      if (whole) put(sums[r], y + r * y_line + at);
-      else put_part<A>(sums[r], y + r * y_line + at, p.width - at);
+      const V result = relu ? rectified(sums[r]) : sums[r];
+      if (whole) put(result, y + r * y_line + at);
+      else put_part<A>(result, y + r * y_line + at, width - at);
     }
   }
+}
+
+template <typename A, int KH, int KW, int R>
+void forward_block(const Plane& p, const Segment& segment, const Block& block) {
+  if (block.lo == 0 && block.hi == R + KH - 1) forward_vectors<A, KH, KW, R, true>(p, segment, block);
+  else forward_vectors<A, KH, KW, R, false>(p, segment, block);
 }
 
 // Any height of kernel, a row of results at a time.
@@ -74,11 +86,7 @@ void forward_any(const Plane& p, const Segment& segment, const Block& block) {
   const std::int64_t line = p.rows.input_step * p.pitch;
   const auto vectors = [&]<int N>(std::int64_t at) {
     V sums[N];
-    for (int v = 0; v < N; ++v) {
-      sums[v] = splat(static_cast<A>(p.bias));
-      if (p.add)
-        for (std::int64_t i = 0; i < lanes && at + v * lanes + i < p.width; ++i) sums[v][i] = y[at + v * lanes + i];
-    }
+    for (int v = 0; v < N; ++v) sums[v] = splat(static_cast<A>(p.bias));
     for (std::int64_t k = segment.k0; k < segment.k1; ++k)
       for (std::int64_t j = block.lo; j < block.hi; ++j) {
         const V w = splat(weight[j * p.kw + k]);
@@ -128,28 +136,40 @@ struct WeightSums {
   using V = Vector<A>;
   V sums[KH * KW] = {};
 
-  template <int R>
-  void blocks(const Plane& p, const Segment& segment, std::int64_t k0, std::int64_t j0) {
+  template <int R, bool Whole>
+  void block(const Plane& p, const Segment& segment, const Block& block, const std::int64_t* tap, std::int64_t j0) {
     constexpr std::int64_t lanes = kLanes<A>;
     const std::int64_t line = p.rows.input_step * p.pitch, y_line = p.rows.output_step * p.y_pitch;
-    const std::int64_t* tap = p.tap + k0;
-    for (std::int64_t b = 0; b < p.rows.count[R - 1]; ++b) {
-      const Block& block = p.rows.of[R - 1][b];
-      const A* x = static_cast<const A*>(p.x) + block.input * p.pitch + j0 * line;
-      const A* y = static_cast<const A*>(p.y) + block.output * p.y_pitch;
-      const std::int64_t lo = block.lo - j0, hi = block.hi - j0;
-      for (std::int64_t at = segment.x0; at < segment.x1; at += lanes) {
-        V g[R];
-        for (int r = 0; r < R; ++r) g[r] = get(y + r * y_line + at);
-        for (int i = 0; i < R + KH - 1; ++i) {
-          if (i < lo || i >= hi) continue;
-          for (int k = 0; k < KW; ++k) {
-            const V v = get(x + i * line + tap[k] + at);
-            for (int r = 0; r < R; ++r)
-              if (i - r >= 0 && i - r < KH) sums[(i - r) * KW + k] = fma(v, g[r], sums[(i - r) * KW + k]);
-          }
+    const A* x = static_cast<const A*>(p.x) + block.input * p.pitch + j0 * line;
+    const A* y = static_cast<const A*>(p.y) + block.output * p.y_pitch;
+    const std::int64_t lo = block.lo - j0, hi = block.hi - j0, end = segment.x1;
+    const A* column[KW];
+#pragma GCC unroll 3
+    for (int k = 0; k < KW; ++k) column[k] = x + tap[k];
+    for (std::int64_t at = segment.x0; at < end; at += lanes) {
+      V g[R];
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) g[r] = get(y + r * y_line + at);
+#pragma GCC unroll 10
+      for (int i = 0; i < R + KH - 1; ++i) {
+        if (!Whole && (i < lo || i >= hi)) continue;
+#pragma GCC unroll 3
+        for (int k = 0; k < KW; ++k) {
+          const V v = get(column[k] + i * line + at);
+#pragma GCC unroll 4
+          for (int r = 0; r < R; ++r)
+            if (i - r >= 0 && i - r < KH) sums[(i - r) * KW + k] = fma(v, g[r], sums[(i - r) * KW + k]);
         }
       }
+    }
+  }
+
+  template <int R>
+  void blocks(const Plane& p, const Segment& segment, std::int64_t k0, std::int64_t j0) {
+    for (std::int64_t b = 0; b < p.rows.count[R - 1]; ++b) {
+      const Block& at = p.rows.of[R - 1][b];
+      if (at.lo <= j0 && at.hi - j0 >= R + KH - 1) block<R, true>(p, segment, at, p.tap + k0, j0);
+      else block<R, false>(p, segment, at, p.tap + k0, j0);
     }
   }
 
