@@ -16,8 +16,8 @@ void widen_plane(Kind kind, const Array& a, std::int64_t n, std::int64_t c, std:
   row.resize(static_cast<std::size_t>(width * 8) + 64);
   for (std::int64_t y = 0; y < a.size[2]; ++y) {
     const std::int64_t place = n * a.stride[0] + c * a.stride[1] + y * a.stride[2];
-    row_kernels().widen[static_cast<int>(kind)](at(kind, static_cast<const void*>(a.data), place), a.stride[3], width,
-                                                row.data());
+    row_kernels().widen[static_cast<int>(kind)](at(kind, static_cast<const void*>(a.data), place), 0, a.stride[3], 1,
+                                                width, row.data(), 0);
     double* out = to.data() + y * width;
     for (std::int64_t x = 0; x < width; ++x) {
       float single = 0;

@@ -31,12 +31,12 @@ void pack(const Convolution& c, Packed& packed) {
   const std::int64_t size = sum_size(c.kind), taps = w.size[2] * w.size[3], count = w.size[0];
   std::byte* to = packed.weight.take(std::max<std::int64_t>(count * taps, 1) * size);
   for (std::int64_t o = 0; o < count; ++o)
-    for (std::int64_t k = 0; k < w.size[2]; ++k)
-      widen(at(c.kind, w.data, o * w.stride[0] + k * w.stride[2]), w.stride[3], w.size[3],
-            to + (o * taps + k * w.size[3]) * size);
+    widen(at(c.kind, w.data, o * w.stride[0]), w.stride[2], w.stride[3], w.size[2], w.size[3], to + o * taps * size,
+          w.size[3]);
   packed.finite = c.kind == Kind::f64 ? all_finite<double>(to, count * taps) : all_finite<float>(to, count * taps);
   if (c.bias == nullptr) return;
-  widen(c.bias, c.bias_stride, c.out.size[1], packed.bias.take(std::max<std::int64_t>(c.out.size[1], 1) * size));
+  widen(c.bias, 0, c.bias_stride, 1, c.out.size[1], packed.bias.take(std::max<std::int64_t>(c.out.size[1], 1) * size),
+        0);
 }
 
 // [C, taps] to [taps, C].

@@ -30,20 +30,17 @@ double value_of(Kind kind, const std::byte* values, std::int64_t i) {
 void sum_band(const Problem& p, const Band& band, const Columns& columns, std::int64_t plane, std::byte* copy,
               std::byte* gradient, std::byte* sums) {
   const int sum = sum_index(p.kind);
-  const std::int64_t size = sum_size(p.kind), lanes = plane_kernels().lanes[sum];
+  const std::int64_t lanes = plane_kernels().lanes[sum];
   const std::int64_t n = plane / p.channels(), o = plane % p.channels();
   const std::int64_t input = o * p.x.size[1] / p.channels();
   copy_rows(p.kind, at(p.kind, static_cast<const void*>(p.x.data), n * p.x.stride[0] + input * p.x.stride[1]), p.x,
             band, columns, copy);
   Plane plan;
   plan.y_pitch = (p.columns.outputs + lanes - 1) / lanes * lanes;
-  for (std::int64_t j = 0; j < band.out_count; ++j) {
-    const std::int64_t y = band.first_out + j * band.out_step;
-    const std::int64_t place = n * p.grad.stride[0] + o * p.grad.stride[1] + y * p.grad.stride[2];
-    row_kernels().widen[static_cast<int>(p.kind)](at(p.kind, static_cast<const void*>(p.grad.data), place),
-                                                  p.grad.stride[3], p.columns.outputs,
-                                                  gradient + j * plan.y_pitch * size);
-  }
+  const std::int64_t place = n * p.grad.stride[0] + o * p.grad.stride[1] + band.first_out * p.grad.stride[2];
+  row_kernels().widen[static_cast<int>(p.kind)](at(p.kind, static_cast<const void*>(p.grad.data), place),
+                                                band.out_step * p.grad.stride[2], p.grad.stride[3], band.out_count,
+                                                p.columns.outputs, gradient, plan.y_pitch);
   plan.x = copy;
   plan.pitch = columns.pitch;
   plan.tap = columns.tap.data();
@@ -204,7 +201,7 @@ void grad_bias(Kind kind, const Array& grad, void* out, const Executor& executor
         for (std::int64_t i = 0; i < (pixels ? width : end - begin); ++i) {
           const std::int64_t place = n * grad.stride[0] + y * grad.stride[2] +
                                      (pixels ? begin + i * grad.stride[3] : (begin + i) * grad.stride[1]);
-          widen(at(kind, static_cast<const void*>(grad.data), place), pixels ? 1 : grad.stride[3], count, row);
+          widen(at(kind, static_cast<const void*>(grad.data), place), 0, pixels ? 1 : grad.stride[3], 1, count, row, 0);
           if (!pixels) total[static_cast<std::size_t>(begin + i)] += row_kernels().sum[sum_index(kind)](row, width);
           else
             for (std::int64_t c = 0; c < count; ++c)

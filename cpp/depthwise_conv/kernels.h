@@ -64,8 +64,9 @@ struct PixelRow {
 // Tables by kind (f32, f64, f16, bf16) where there are four, by type of sum (float, double) where there are two.
 
 struct RowKernels {
-  // `count` numbers `stride` apart, as A; the other way, through relu.
-  void (*widen[4])(const void* from, std::int64_t stride, std::int64_t count, void* to);
+  // Rows of `count` numbers `stride` apart, as A; one row the other way, through relu.
+  void (*widen[4])(const void* from, std::int64_t row_stride, std::int64_t stride, std::int64_t rows,
+                   std::int64_t count, void* to, std::int64_t pitch);
   void (*narrow[4])(const void* from, std::int64_t count, bool relu, void* to, std::int64_t stride);
   double (*sum[2])(const void* values, std::int64_t count);
 };

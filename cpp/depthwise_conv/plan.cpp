@@ -182,12 +182,10 @@ std::int64_t channels_at_once(const Axis& rows, const Axis& columns, std::int64_
 void copy_rows(Kind kind, const std::byte* origin, const Array& x, const Band& band, const Columns& columns, void* to) {
   const auto widen = row_kernels().widen[static_cast<int>(kind)];
   const std::int64_t size = sum_size(kind);
-  for (std::int64_t line = 0; line < band.in_count; ++line) {
-    const std::int64_t row = (band.first_in + line * band.in_step) * x.stride[2];
-    for (const Columns::Part& part : columns.parts)
-      widen(at(kind, origin, row + part.first * x.stride[3]), columns.stride * x.stride[3], part.count,
-            static_cast<std::byte*>(to) + (line * columns.pitch + part.place) * size);
-  }
+  for (const Columns::Part& part : columns.parts)
+    widen(at(kind, origin, band.first_in * x.stride[2] + part.first * x.stride[3]), band.in_step * x.stride[2],
+          columns.stride * x.stride[3], band.in_count, part.count, static_cast<std::byte*>(to) + part.place * size,
+          columns.pitch);
 }
 
 }  // namespace pyseg::depthwise_conv

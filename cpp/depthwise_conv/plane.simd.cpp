@@ -10,69 +10,94 @@
 namespace pyseg::depthwise_conv::PYSEG_ISA {
 namespace {
 
-// KW = 0: any number of column taps. Whole: all rows of inputs are inside the image.
-template <typename A, int KH, int KW, int R, bool Whole>
-void forward_vectors(const Plane& p, const Segment& segment, const Block& block) {
+// Blocks of R rows of results, in the columns of a segment. KW = 0: any number of column taps.
+template <typename A, int KH, int KW, int R>
+struct Forward {
   using V = Vector<A>;
-  constexpr std::int64_t lanes = kLanes<A>;
-  constexpr int kLines = R + KH - 1;
-  const A* weight = static_cast<const A*>(p.weight) + segment.k0;
-  const std::int64_t* tap = p.tap + segment.k0;
-  const std::int64_t taps = KW > 0 ? KW : segment.k1 - segment.k0, kw = p.kw, width = p.width, end = segment.x1;
-  const std::int64_t line = p.rows.input_step * p.pitch, y_line = p.rows.output_step * p.y_pitch;
-  const A* x = static_cast<const A*>(p.x) + block.input * p.pitch;
-  A* y = static_cast<A*>(p.y) + block.output * p.y_pitch;
-  const unsigned inside = (1u << block.hi) - (1u << block.lo);
-  const bool relu = p.relu;
-  const V bias = splat(static_cast<A>(p.bias));
+  static constexpr std::int64_t kStep = kLanes<A>;
+  static constexpr int kLines = R + KH - 1;
+
+  const A* weight;  // of the segment's first tap
+  const std::int64_t* tap;
+  std::int64_t taps, kw, width, begin, end, line, y_line;
+  bool relu;
+  V bias;
   V kept[KW > 0 ? KW * KH : 1];  // the results might overwrite what is not copied, as far as the compiler knows
-  const A* column[KW > 0 ? KW : 1];
+
+  Forward(const Plane& p, const Segment& segment)
+      : weight(static_cast<const A*>(p.weight) + segment.k0),
+        tap(p.tap + segment.k0),
+        taps(segment.k1 - segment.k0),
+        kw(p.kw),
+        width(p.width),
+        begin(segment.x0),
+        end(segment.x1),
+        line(p.rows.input_step * p.pitch),
+        y_line(p.rows.output_step * p.y_pitch),
+        relu(p.relu),
+        bias(splat(static_cast<A>(p.bias))) {
 #pragma GCC unroll 3
-  for (int k = 0; k < KW; ++k) {
-    column[k] = x + tap[k];
+    for (int k = 0; k < KW; ++k)
 #pragma GCC unroll 8
-    for (int j = 0; j < KH; ++j) kept[k * KH + j] = splat(weight[j * kw + k]);
+      for (int j = 0; j < KH; ++j) kept[k * KH + j] = splat(weight[j * kw + k]);
   }
-  const auto add = [&](const A* from, const V* w, V* sums) {
+
+  // Of the rows of inputs, `Top` first and `Bottom` last ones are outside the image; with Top < 0 those that `inside`
+  // says are inside.
+  template <int Top, int Bottom>
+  __attribute__((always_inline)) inline void add(const A* from, const V* w, unsigned inside, V* sums) const {
 #pragma GCC unroll 10
-    for (int i = 0; i < kLines; ++i) {
-      if (!Whole && (inside >> i & 1) == 0) continue;
+    for (int i = Top < 0 ? 0 : Top; i < kLines - (Top < 0 ? 0 : Bottom); ++i) {
+      if (Top < 0 && (inside >> i & 1) == 0) continue;
       const V v = get(from + i * line);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r)
         if (i - r >= 0 && i - r < KH) sums[r] = fma(v, w[i - r], sums[r]);
     }
-  };
-  for (std::int64_t at = segment.x0; at < end; at += lanes) {
-    V sums[R];
+  }
+
+  template <int Top, int Bottom>
+  __attribute__((always_inline)) inline void rows(const A* x, A* y, unsigned inside) const {
+    for (std::int64_t at = begin; at < end; at += kStep) {
+      V sums[R];
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) sums[r] = bias;
-    if constexpr (KW > 0) {
+      for (int r = 0; r < R; ++r) sums[r] = bias;
+      if constexpr (KW > 0) {
 #pragma GCC unroll 3
-      for (int k = 0; k < KW; ++k) add(column[k] + at, kept + k * KH, sums);
-    } else {
-      for (std::int64_t k = 0; k < taps; ++k) {
-        V w[KH];
+        for (int k = 0; k < KW; ++k) add<Top, Bottom>(x + tap[k] + at, kept + k * KH, inside, sums);
+      } else {
+        for (std::int64_t k = 0; k < taps; ++k) {
+          V w[KH];
 #pragma GCC unroll 8
-        for (int j = 0; j < KH; ++j) w[j] = splat(weight[j * kw + k]);
-        add(x + tap[k] + at, w, sums);
+          for (int j = 0; j < KH; ++j) w[j] = splat(weight[j * kw + k]);
+          add<Top, Bottom>(x + tap[k] + at, w, inside, sums);
+        }
+      }
+      const bool whole = at + kStep <= width;
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const V result = relu ? rectified(sums[r]) : sums[r];
+        if (whole) put(result, y + r * y_line + at);
+        else put_part<A>(result, y + r * y_line + at, width - at);
       }
     }
-    const bool whole = at + lanes <= width;
-#pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) {
-      const V result = relu ? rectified(sums[r]) : sums[r];
-      if (whole) put(result, y + r * y_line + at);
-      else put_part<A>(result, y + r * y_line + at, width - at);
+  }
+
+  void run(const Plane& p) const {
+    for (std::int64_t b = 0; b < p.rows.count[R - 1]; ++b) {
+      const Block& block = p.rows.of[R - 1][b];
+      const A* x = static_cast<const A*>(p.x) + block.input * p.pitch;
+      A* y = static_cast<A*>(p.y) + block.output * p.y_pitch;
+      const unsigned inside = (1u << block.hi) - (1u << block.lo);
+      constexpr bool kCuts = KH == 3 && KW > 0 && sizeof(A) == 4;  // kernels of padding that keeps the size
+      if (block.lo == 0 && block.hi == kLines) rows<0, 0>(x, y, inside);
+      else if (kCuts && block.lo == 1 && block.hi == kLines - 1) rows<kCuts, kCuts>(x, y, inside);
+      else if (kCuts && block.lo == 1 && block.hi == kLines) rows<kCuts, 0>(x, y, inside);
+      else if (kCuts && block.lo == 0 && block.hi == kLines - 1) rows<0, kCuts>(x, y, inside);
+      else rows<-1, 0>(x, y, inside);
     }
   }
-}
-
-template <typename A, int KH, int KW, int R>
-void forward_block(const Plane& p, const Segment& segment, const Block& block) {
-  if (block.lo == 0 && block.hi == R + KH - 1) forward_vectors<A, KH, KW, R, true>(p, segment, block);
-  else forward_vectors<A, KH, KW, R, false>(p, segment, block);
-}
+};
 
 // Any height of kernel, a row of results at a time.
 template <typename A>
@@ -107,11 +132,10 @@ void forward_any(const Plane& p, const Segment& segment, const Block& block) {
 
 template <typename A, int KH, int KW>
 void forward_segment(const Plane& p, const Segment& segment) {
-  const Blocks& rows = p.rows;
-  for (std::int64_t b = 0; b < rows.count[3]; ++b) forward_block<A, KH, KW, 4>(p, segment, rows.of[3][b]);
-  for (std::int64_t b = 0; b < rows.count[2]; ++b) forward_block<A, KH, KW, 3>(p, segment, rows.of[2][b]);
-  for (std::int64_t b = 0; b < rows.count[1]; ++b) forward_block<A, KH, KW, 2>(p, segment, rows.of[1][b]);
-  for (std::int64_t b = 0; b < rows.count[0]; ++b) forward_block<A, KH, KW, 1>(p, segment, rows.of[0][b]);
+  Forward<A, KH, KW, 4>(p, segment).run(p);
+  Forward<A, KH, KW, 3>(p, segment).run(p);
+  Forward<A, KH, KW, 2>(p, segment).run(p);
+  Forward<A, KH, KW, 1>(p, segment).run(p);
 }
 
 template <typename A>

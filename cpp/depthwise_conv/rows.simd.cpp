@@ -6,17 +6,23 @@ namespace pyseg::depthwise_conv::PYSEG_ISA {
 namespace {
 
 template <typename S>
-void widen_row(const void* from, std::int64_t stride, std::int64_t count, void* to) {
+void widen_rows(const void* from, std::int64_t row_stride, std::int64_t stride, std::int64_t rows, std::int64_t count,
+                void* to, std::int64_t pitch) {
   using A = Sum<S>;
   constexpr std::int64_t lanes = kLanes<A>;
   const S* x = static_cast<const S*>(from);
   A* y = static_cast<A*>(to);
-  if (stride != 1 || count < lanes) {
-    for (std::int64_t i = 0; i < count; ++i) y[i] = widen(x[i * stride]);
-    return;
+  for (; rows > 0; --rows, x += row_stride, y += pitch) {
+    std::int64_t i = 0;
+    if (stride == 1) {
+      for (; i + lanes <= count; i += lanes) store(y + i, get(x + i));
+      if (i < count && count >= lanes) {
+        store(y + count - lanes, get(x + count - lanes));
+        continue;
+      }
+    }
+    for (; i < count; ++i) y[i] = widen(x[i * stride]);
   }
-  for (std::int64_t i = 0; i + lanes <= count; i += lanes) store(y + i, get(x + i));
-  if (count % lanes != 0) store(y + count - lanes, get(x + count - lanes));
 }
 
 template <typename S>
@@ -50,7 +56,7 @@ double sum_row(const void* values, std::int64_t count) {
 }  // namespace
 
 const RowKernels* row_kernels() {
-  static constexpr RowKernels kernels{{widen_row<float>, widen_row<double>, widen_row<Half>, widen_row<Brain>},
+  static constexpr RowKernels kernels{{widen_rows<float>, widen_rows<double>, widen_rows<Half>, widen_rows<Brain>},
                                       {narrow_row<float>, narrow_row<double>, narrow_row<Half>, narrow_row<Brain>},
                                       {sum_row<float>, sum_row<double>}};
   return &kernels;
