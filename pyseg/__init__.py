@@ -18,6 +18,7 @@ from pyseg.errors import ImageReadError
 from pyseg.interactive import Cutter, cut
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
+from pyseg.ops.depthwise_conv import depthwise_conv2d
 from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
@@ -40,6 +41,7 @@ __all__ = [
     "compat",
     "cut",
     "dense_crf",
+    "depthwise_conv2d",
     "felzenszwalb",
     "get_num_threads",
     "images",

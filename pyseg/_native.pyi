@@ -108,3 +108,12 @@ def turbopixels(
     enforce_connectivity: bool,
     start_label: int,
 ) -> tuple[NDArray[np.int32], int]: ...
+def depthwise_conv2d(
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    relu: bool,
+) -> NDArray[Any]: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
+from pyseg.ops.depthwise_conv import depthwise_conv2d
 from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
@@ -18,6 +19,7 @@ __all__ = [
     "PermutohedralLattice",
     "SuperpixelStats",
     "dense_crf",
+    "depthwise_conv2d",
     "felzenszwalb",
     "quickshift",
     "slic",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyseg.reference import cut
 from pyseg.reference.dense_crf import dense_crf
+from pyseg.reference.depthwise_conv import depthwise_conv2d, depthwise_conv2d_gradients
 from pyseg.reference.felzenszwalb import felzenszwalb
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
 from pyseg.reference.quickshift import quickshift
@@ -16,6 +17,8 @@ __all__ = [
     "PermutohedralLattice",
     "cut",
     "dense_crf",
+    "depthwise_conv2d",
+    "depthwise_conv2d_gradients",
     "felzenszwalb",
     "quickshift",
     "slic",
