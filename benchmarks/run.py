@@ -24,6 +24,7 @@ QUICK_SIZES = ["481x321", "1280x720"]
 OPS = {
     "slic": "report",
     "dense_crf": "crf_report",
+    "depthwise_conv": "depthwise_report",
     "felzenszwalb": "family_report",
     "quickshift": "family_report",
     "turbopixels": "family_report",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pyseg import _runtime
@@ -129,7 +128,7 @@ def _on_torch(
 
     _runtime.load_torch()
     for name, other in (("weight", weight), ("bias", bias)):
-        if other is not None and not is_torch(other):
+        if not is_torch(other) and not (other is None and name == "bias"):
             raise TypeError(f"{_OP}: {name} must be a torch tensor as x is, got {type(other).__name__}")
     tensors = [t for t in (x, weight, bias) if t is not None]
     if any(t.layout != torch.strided for t in tensors):

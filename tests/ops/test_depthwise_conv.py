@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pyseg
 from pyseg import _runtime, reference
 
 DTYPES = {"float32": 2e-6, "float64": 1e-14, "float16": 1e-3, "bfloat16": 8e-3}
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite
@@ -50,12 +50,8 @@ def close(actual, expected, tolerance):
 
 @given(problems(), st.sampled_from(sorted(DTYPES)), st.sampled_from(sorted(LAYOUTS)), st.booleans())
 @SETTINGS
-@pytest.mark.parametrize("level", ["baseline", "avx2", "avx512"])
-def test_op_and_gradients_are_the_definition(level, problem, dtype, layout, relu):
-    from conftest import force_isa
-
+def test_op_and_gradients_are_the_definition(isa, problem, dtype, layout, relu):
     ops = _runtime.torch_ops()
-    force_isa(level)
     x, weight, bias, geometry = problem
     numbers = getattr(torch, dtype)
     tx, tw = LAYOUTS[layout](torch.tensor(x).to(numbers)), torch.tensor(weight).to(numbers)
@@ -83,7 +79,9 @@ def test_the_definition_is_torchs(problem):
     close(reference.depthwise_conv2d(x, weight, bias, **geometry), y.detach().numpy(), 1e-14)
     grad = torch.rand_like(y)
     theirs = torch.autograd.grad(y, (tx, tw, tb), grad)
-    for mine, its in zip(reference.depthwise_conv2d_gradients(grad.numpy(), x, weight, **geometry), theirs, strict=True):
+    for mine, its in zip(
+        reference.depthwise_conv2d_gradients(grad.numpy(), x, weight, **geometry), theirs, strict=True
+    ):
         close(mine, its.numpy(), 1e-13)
 
 
