@@ -128,10 +128,10 @@ void convolve_pixels(const Convolution& c, const Packed& packed, const Executor&
   const std::int64_t size = sum_size(c.kind), channels = c.out.size[1], taps = c.rows.taps * c.columns.taps;
   const int kind = static_cast<int>(c.kind);
   const std::int64_t lanes = pixel_kernels().lanes[sum_index(c.kind)];
-  const std::vector<std::int64_t> order = phase_order(c.rows);
+  const std::vector<std::array<std::int64_t, 2>> order = phase_pairs(c.rows, c.columns);
   const std::vector<std::int64_t> cuts =
       channel_blocks(channels, lanes, channels_at_once(c.rows, c.columns, element_size(c.kind)));
-  const auto blocks = static_cast<std::int64_t>(cuts.size()) - 1, height = c.rows.outputs;
+  const auto blocks = static_cast<std::int64_t>(cuts.size()) - 1, height = static_cast<std::int64_t>(order.size());
   const BlockList columns = make_blocks(c.columns);
   Scratch<std::byte> turned;
   std::byte* weight = turned.take(std::max<std::int64_t>(taps * channels, 1) * size);
@@ -148,16 +148,17 @@ void convolve_pixels(const Convolution& c, const Packed& packed, const Executor&
   const std::int64_t work = c.columns.outputs * (channels / blocks) * std::max<std::int64_t>(taps, 1);
   const std::int64_t grain = std::max<std::int64_t>(1, kLeastWork / work);
   executor.run(c.out.size[0] * blocks * height, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<const void*> x(static_cast<std::size_t>(c.rows.taps));
+    std::vector<const void*> x(static_cast<std::size_t>(c.rows.taps + 1));
     std::vector<std::int64_t> ky(x.size());
     PixelRow r = row;
     r.x = x.data();
     r.ky = ky.data();
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t n = i / (blocks * height), y = order[static_cast<std::size_t>(i % height)];
+      const std::int64_t n = i / (blocks * height);
+      const auto [y, below] = order[static_cast<std::size_t>(i % height)];
       const auto b = static_cast<std::size_t>(i / height % blocks);
       r.taps = 0;
-      for (std::int64_t k = 0; k < c.rows.taps; ++k) {
+      for (std::int64_t k = 0; k < c.rows.taps + (below < 0 ? 0 : 1); ++k) {
         const std::int64_t in = y * c.rows.stride + k * c.rows.dilation - c.rows.before;
         if (in < 0 || in >= c.rows.inputs) continue;
         x[static_cast<std::size_t>(r.taps)] =
@@ -168,6 +169,7 @@ void convolve_pixels(const Convolution& c, const Packed& packed, const Executor&
       r.weight = weight + cuts[b] * size;
       r.bias = c.bias == nullptr ? nullptr : packed.bias.get() + cuts[b] * size;
       r.y = at(c.kind, c.out.data, n * c.out.stride[0] + y * c.out.stride[2] + cuts[b]);
+      r.below = below < 0 ? nullptr : at(c.kind, c.out.data, n * c.out.stride[0] + below * c.out.stride[2] + cuts[b]);
       pixel_kernels().forward[kind](r);
     }
   });

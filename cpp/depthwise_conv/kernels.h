@@ -58,6 +58,8 @@ struct PixelRow {
   std::int64_t y_pitch = 0;
   void* weight = nullptr;      // A [kh * kw, weight_pitch]: forward: read; grad_weight: sums
   const void* bias = nullptr;  // A
+  // A second row of results (of kw 3, 5 and 7 alone), or null. Its tap of x[t] is ky[t] - 1, so that ky is 0 .. kh.
+  void* below = nullptr;
   bool relu = false;
 };
 

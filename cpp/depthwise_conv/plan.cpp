@@ -92,6 +92,18 @@ std::vector<std::int64_t> phase_order(const Axis& a) {
   return order;
 }
 
+std::vector<std::array<std::int64_t, 2>> phase_pairs(const Axis& rows, const Axis& columns) {
+  const Phases phases(rows);
+  const bool pairs = shared(rows, phases) && (columns.taps == 3 || columns.taps == 5 || columns.taps == 7);
+  std::vector<std::array<std::int64_t, 2>> order;
+  for (const std::int64_t o : phase_order(rows)) {
+    if (pairs && !order.empty() && order.back()[1] < 0 && order.back()[0] + phases.output_step == o)
+      order.back()[1] = o;
+    else order.push_back({o, -1});
+  }
+  return order;
+}
+
 std::vector<Band> make_bands(const Axis& a, std::int64_t row_bytes) {
   std::vector<Band> bands;
   if (a.inputs * row_bytes <= kBandBytes || a.inputs <= 2 * a.taps) {

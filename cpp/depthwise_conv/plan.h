@@ -51,6 +51,9 @@ BlockList make_blocks(const Axis& axis);
 // The outputs in the order in which those that share inputs follow each other.
 std::vector<std::int64_t> phase_order(const Axis& axis);
 
+// Likewise; two outputs that share all inputs but the first and the last are a pair, -1 stands for no second one.
+std::vector<std::array<std::int64_t, 2>> phase_pairs(const Axis& rows, const Axis& columns);
+
 // Rows of a plane that are done together: inputs first_in, first_in + in_step, ... are lines 0, 1, ... of the copy,
 // outputs likewise.
 struct Band {
