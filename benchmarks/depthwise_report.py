@@ -31,9 +31,9 @@ def markdown(document: dict[str, Any]) -> str:
     notes = [
         "Interleaved in one process. 1 thread: CPU time, medians, ratios are medians over rounds; 2 threads: wall "
         "clock, minima, ratios of minima.",
-        "Where torch is the faster one (rate 1: channels_last in float32, both formats in bfloat16), "
-        "`depthwise_conv2d` calls it, so that the same time stands on both sides; large float32 results are the "
-        "exception, for which torch waits for page faults.",
+        "Where torch is the faster one (`torch_is_faster`: bfloat16 at rates up to 6), `depthwise_conv2d` calls it, so "
+        "that the same time stands on both sides.",
+        "Results of many megabytes are fresh memory in every call; ours asks for huge pages for them.",
         *busy(rows),
         footnote(document["environment"]),
     ]

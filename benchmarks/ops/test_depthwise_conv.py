@@ -64,7 +64,7 @@ def _calls(what: str, dtype: str, shape: str, k: int, rate: int) -> dict[str, Ca
     calls: dict[str, Call] = {}
     for suffix, memory_format in (("", torch.contiguous_format), ("_last", torch.channels_last)):
         x, grad = (p.contiguous(memory_format=memory_format) for p in planes)
-        to_torch = torch_is_faster(x, weight, [1, 1], [rate, rate])
+        to_torch = torch_is_faster(x, weight, [rate, rate])
         if what == "forward":
             calls[f"torch{suffix}"] = lambda _, x=x: torch.nn.functional.conv2d(x, weight, None, *geometry, channels)
             calls[f"pyseg{suffix}"] = lambda _, x=x: pyseg.depthwise_conv2d(x, weight, dilation=rate)
@@ -76,7 +76,7 @@ def _calls(what: str, dtype: str, shape: str, k: int, rate: int) -> dict[str, Ca
         op = getattr(ops, f"depthwise_conv2d_{what}")
         mine: Call = lambda _, x=x, g=grad, op=op: op(g, x, weight, *geometry)  # noqa: E731
         # Tensors of which gradients are required go elsewhere by another rule.
-        to_torch = to_torch and k <= 3
+        to_torch = to_torch and k <= 3 and rate == 1
         calls |= {f"torch{suffix}": theirs, f"pyseg{suffix}": theirs if to_torch else mine}
     return calls
 

@@ -30,17 +30,23 @@ double value_of(Kind kind, const std::byte* values, std::int64_t i) {
 void sum_band(const Problem& p, const Band& band, const Columns& columns, std::int64_t plane, std::byte* copy,
               std::byte* gradient, std::byte* sums) {
   const int sum = sum_index(p.kind);
-  const std::int64_t lanes = plane_kernels().lanes[sum];
+  const std::int64_t size = sum_size(p.kind);
   const std::int64_t n = plane / p.channels(), o = plane % p.channels();
   const std::int64_t input = o * p.x.size[1] / p.channels();
   copy_rows(p.kind, at(p.kind, static_cast<const void*>(p.x.data), n * p.x.stride[0] + input * p.x.stride[1]), p.x,
             band, columns, copy);
   Plane plan;
-  plan.y_pitch = (p.columns.outputs + lanes - 1) / lanes * lanes;
-  const std::int64_t place = n * p.grad.stride[0] + o * p.grad.stride[1] + band.first_out * p.grad.stride[2];
-  row_kernels().widen[static_cast<int>(p.kind)](at(p.kind, static_cast<const void*>(p.grad.data), place),
-                                                band.out_step * p.grad.stride[2], p.grad.stride[3], band.out_count,
-                                                p.columns.outputs, gradient, plan.y_pitch);
+  const std::byte* g = at(p.kind, static_cast<const void*>(p.grad.data),
+                          n * p.grad.stride[0] + o * p.grad.stride[1] + band.first_out * p.grad.stride[2]);
+  if (element_size(p.kind) == size && p.grad.stride[3] == 1) {
+    plan.y = const_cast<std::byte*>(g);
+    plan.y_pitch = band.out_step * p.grad.stride[2];
+  } else {
+    plan.y = gradient;
+    plan.y_pitch = p.columns.outputs;
+    row_kernels().widen[static_cast<int>(p.kind)](g, band.out_step * p.grad.stride[2], p.grad.stride[3], band.out_count,
+                                                  p.columns.outputs, gradient, plan.y_pitch);
+  }
   plan.x = copy;
   plan.pitch = columns.pitch;
   plan.tap = columns.tap.data();
@@ -50,7 +56,6 @@ void sum_band(const Problem& p, const Band& band, const Columns& columns, std::i
   plan.kh = p.rows.taps;
   plan.kw = p.columns.taps;
   plan.width = p.columns.outputs;
-  plan.y = gradient;
   plan.weight = sums;
   plane_kernels().weight[sum](plan);
 }
@@ -67,7 +72,7 @@ std::int64_t sum_planes(const Problem& p, Scratch<std::byte>& memory, const Exec
     most_out = std::max(most_out, band.out_count);
   }
   const std::int64_t in_bytes = columns.size(most_in) * size;
-  const std::int64_t out_bytes = most_out * (p.columns.outputs + lanes) * size;
+  const std::int64_t out_bytes = most_out * p.columns.outputs * size;
   const std::int64_t pieces = p.grad.size[0] * count, total = pieces * p.channels();
   std::byte* sums = memory.take(total * p.taps() * size);
   std::memset(sums, 0, static_cast<std::size_t>(total * p.taps() * size));
@@ -76,7 +81,6 @@ std::int64_t sum_planes(const Problem& p, Scratch<std::byte>& memory, const Exec
     std::byte* in = copy.take(in_bytes);
     std::byte* out = gradient.take(out_bytes);
     std::memset(in, 0, static_cast<std::size_t>(in_bytes));
-    std::memset(out, 0, static_cast<std::size_t>(out_bytes));
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t plane = i / count, band = i % count;
       const std::int64_t n = plane / p.channels(), o = plane % p.channels();

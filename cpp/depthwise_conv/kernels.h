@@ -38,7 +38,7 @@ struct Plane {
   const Segment* segments = nullptr;
   std::int64_t segment_count = 0;
   std::int64_t kh = 0, kw = 0, width = 0;
-  void* y = nullptr;  // A: forward: results; grad_weight: the gradient, zeros behind `width`
+  void* y = nullptr;  // A: forward: results; grad_weight: the gradient
   std::int64_t y_pitch = 0;
   void* weight = nullptr;  // A [kh, kw]: forward: read; grad_weight: added to
   double bias = 0;

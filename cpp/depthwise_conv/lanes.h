@@ -148,6 +148,20 @@ inline void put_part(Vector<A> v, A* p, std::int64_t n) {
 #endif
 }
 
+// The first n numbers, zeros behind them.
+template <typename A>
+inline Vector<A> get_part(const A* p, std::int64_t n) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<A, float>)
+    return reinterpret_cast<Floats>(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p));
+  else return reinterpret_cast<Doubles>(_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p));
+#else
+  A values[kLanes<A>] = {};
+  for (std::int64_t i = 0; i < n; ++i) values[i] = p[i];
+  return load<Vector<A> >(values);
+#endif
+}
+
 template <typename A>
 inline A total(Vector<A> v) {
   A half[kLanes<A>];

@@ -166,14 +166,19 @@ struct WeightSums {
     const std::int64_t line = p.rows.input_step * p.pitch, y_line = p.rows.output_step * p.y_pitch;
     const A* x = static_cast<const A*>(p.x) + block.input * p.pitch + j0 * line;
     const A* y = static_cast<const A*>(p.y) + block.output * p.y_pitch;
-    const std::int64_t lo = block.lo - j0, hi = block.hi - j0, end = segment.x1;
+    const std::int64_t lo = block.lo - j0, hi = block.hi - j0, end = segment.x1, width = p.width;
     const A* column[KW];
 #pragma GCC unroll 3
     for (int k = 0; k < KW; ++k) column[k] = x + tap[k];
     for (std::int64_t at = segment.x0; at < end; at += lanes) {
       V g[R];
+      if (at + lanes <= width) {
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) g[r] = get(y + r * y_line + at);
+        for (int r = 0; r < R; ++r) g[r] = get(y + r * y_line + at);
+      } else {
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) g[r] = get_part<A>(y + r * y_line + at, width - at);
+      }
 #pragma GCC unroll 10
       for (int i = 0; i < R + KH - 1; ++i) {
         if (!Whole && (i < lo || i >= hi)) continue;

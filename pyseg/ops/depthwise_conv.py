@@ -75,25 +75,24 @@ def _check_ranks(x: Any, weight: Any) -> None:
         raise ValueError(f"{_OP}: weight must be [C * m, 1, kh, kw], got {list(weight.shape)}")
 
 
-def torch_is_faster(x: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int]) -> bool:
+def torch_is_faster(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> bool:
     """Whether torch's own convolution is the faster one: ``benchmarks/results/depthwise_conv.md``.
 
-    That is only without dilation, for float32 in channels_last (but for results of 32 MiB and more, for which it waits
-    for page faults) and for bfloat16 (but for kernels over 3 x 3 in NCHW). With kernels over 3 x 3, torch's gradients
-    take 5 to 20 times as long as ours, so that tensors which require them stay here.
+    That is for bfloat16 alone, in kernels up to 3 x 3 with dilation up to 6, and in larger ones in channels_last
+    without dilation. Torch's gradients take 3 to 30 times as long as ours there, except those of 3 x 3 without
+    dilation, so that all other tensors which require gradients stay here.
     """
     import torch
 
-    if list(dilation) != [1, 1] or x.dtype not in (torch.float32, torch.bfloat16):
+    if x.dtype != torch.bfloat16:
         return False
     small = weight.shape[2] <= 3 and weight.shape[3] <= 3
-    if not small and torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
-        return False
+    plain = all(d == 1 for d in dilation)
+    trained = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if small:
+        return plain or (not trained and all(d <= 6 for d in dilation))
     last = x.shape[1] > 1 and x.stride(1) == 1 and not x.is_contiguous()
-    if x.dtype == torch.bfloat16:
-        return small or last
-    outputs = x.numel() // x.shape[1] * weight.shape[0] // (stride[0] * stride[1])
-    return last and outputs < 8 << 20
+    return plain and last and not trained
 
 
 def _on_numpy(
@@ -150,7 +149,7 @@ def _on_torch(
     ends = _padding(padding, stride, dilation, weight.shape[2:])
     _check_shapes(x, weight, bias, ends, dilation)
     batch = x if x.dim() == 4 else x.unsqueeze(0)
-    if device not in ("cpu", "meta") or torch_is_faster(batch, weight, stride, dilation):
+    if device not in ("cpu", "meta") or torch_is_faster(batch, weight, dilation):
         result = _torchs_own(batch, weight, bias, stride, ends, dilation, relu)
     else:
         result = torch.ops.pyseg.depthwise_conv2d(batch, weight, bias, stride, ends, dilation, relu)
@@ -187,7 +186,7 @@ def depthwise_conv2d(
 
     torch tensors on the CPU have gradients of every order with respect to x, weight and bias, whether compiled or not.
     CUDA tensors go to torch's own convolution, and so do tensors on the CPU where it is faster
-    (:func:`pyseg.ops.depthwise_conv.torch_is_faster`: some without dilation); what it promises holds there.
+    (:func:`pyseg.ops.depthwise_conv.torch_is_faster`: some of bfloat16); what it promises holds there.
 
     Args:
         x: [N, C, H, W] or [C, H, W]; float16, float32, float64, and bfloat16 of torch; any strides. Under torch's
