@@ -8,6 +8,7 @@ namespace pyseg::depthwise_conv {
 namespace {
 
 constexpr std::int64_t kBandBytes = 192 << 10;
+constexpr std::int64_t kSegment = 4096;  // columns: sums of gradients over more of them would lose digits
 
 std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return -floor_div(-a, b); }
@@ -170,8 +171,8 @@ Columns make_columns(const Axis& a, std::int64_t lanes) {
     };
     while (k0 < k1 && out(k0)) ++k0;
     while (k1 > k0 && out(k1 - 1)) --k1;
-    if (!columns.segments.empty() && columns.segments.back().k0 == k0 && columns.segments.back().k1 == k1)
-      columns.segments.back().x1 = end;
+    const bool more = !columns.segments.empty() && x - columns.segments.back().x0 < kSegment;
+    if (more && columns.segments.back().k0 == k0 && columns.segments.back().k1 == k1) columns.segments.back().x1 = end;
     else columns.segments.push_back({x, end, k0, k1});
   }
   return columns;
