@@ -53,12 +53,12 @@ def _cases() -> list[Any]:
     return cases
 
 
-def _calls(what: str, dtype: str, shape: str, k: int, rate: int) -> dict[str, Call]:
+def _calls(what: str, dtype: str, shape: str, k: int, rate: int, rounded: str) -> dict[str, Call]:
     channels, height, width = map(int, shape.split("x"))
-    numbers = getattr(torch, dtype)
+    numbers, values = getattr(torch, dtype), getattr(torch, rounded)  # of inputs, and of what they are rounded to
     torch.manual_seed(0)
-    weight = torch.randn(channels, 1, k, k).to(numbers)
-    planes = [torch.randn(1, channels, height, width).to(numbers) for _ in range(2)]
+    weight = torch.randn(channels, 1, k, k).to(values).to(numbers)
+    planes = [torch.randn(1, channels, height, width).to(values).to(numbers) for _ in range(2)]
     geometry = ([1, 1], [rate * (k // 2)] * 2, [rate, rate])
     ops = _runtime.torch_ops()
     calls: dict[str, Call] = {}
@@ -90,10 +90,11 @@ def _error(mine: Any, theirs: Any) -> float:
 def test_depthwise(benchmark: Any, what: str, dtype: str, threads: int, shape: str, k: int, rate: int) -> None:
     torch.set_num_threads(threads)
     with torch.no_grad():
-        calls = _calls(what, dtype, shape, k, rate)
+        calls = _calls(what, dtype, shape, k, rate, dtype)
+        exact = _calls(what, "float32", shape, k, rate, dtype)
         limit = 1e-5 if dtype == "float32" else 2e-2
         for suffix in ("", "_last"):  # the same work, before it is timed
-            assert _error(calls[f"pyseg{suffix}"](0), calls[f"torch{suffix}"](0)) < limit
+            assert _error(calls[f"pyseg{suffix}"](0), exact[f"torch{suffix}"](0)) < limit
         samples = interleave(calls, [0], threads, seconds=2)
     best = samples.best(["torch", "torch_last"])
     assert best is not None
