@@ -26,6 +26,7 @@ OPS = {
     "slic": "report",
     "deform_attention": "deform_report",
     "dense_crf": "crf_report",
+    "depthwise_conv": "depthwise_report",
     "felzenszwalb": "family_report",
     "quickshift": "family_report",
     "turbopixels": "family_report",

@@ -138,9 +138,14 @@ def nms(
 ) -> NDArray[np.int64]: ...
 def paste_masks(
     masks: NDArray[np.float32],
-    boxes: NDArray[Any],
-    height: int,
-    width: int,
     threshold: float | None,
     whole_pixels: bool,
+def depthwise_conv2d(
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    relu: bool,
 ) -> NDArray[Any]: ...

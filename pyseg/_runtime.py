@@ -85,6 +85,7 @@ def torch_ops() -> Any:
     import pyseg.ops._atrous_torch
     import pyseg.ops._crf_autograd
     import pyseg.ops._deform_attention_autograd
+    import pyseg.ops._depthwise_conv_autograd
     import pyseg.ops._detection_fakes
     import pyseg.ops._fakes
     import pyseg.ops._roi_align_autograd  # noqa: F401  (all register theirs)

@@ -14,6 +14,7 @@ PYSEG_BIND(atrous_conv)
 PYSEG_BIND(cut)
 PYSEG_BIND(deform_attention)
 PYSEG_BIND(dense_crf)
+PYSEG_BIND(depthwise_conv)
 PYSEG_BIND(felzenszwalb)
 PYSEG_BIND(nms)
 PYSEG_BIND(paste_masks)
@@ -49,6 +50,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   pyseg::cut::bind(m);
   pyseg::deform_attention::bind(m);
   pyseg::dense_crf::bind(m);
+  pyseg::depthwise_conv::bind(m);
   pyseg::felzenszwalb::bind(m);
   pyseg::nms::bind(m);
   pyseg::paste_masks::bind(m);

@@ -7,6 +7,7 @@ from pyseg.ops.atrous_conv import atrous_conv2d
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.deform_attention import deform_attention, deform_attention_fused, ms_deform_attn
 from pyseg.ops.dense_crf import dense_crf
+from pyseg.ops.depthwise_conv import depthwise_conv2d
 from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.nms import batched_nms, nms
 from pyseg.ops.paste_masks import paste_masks
@@ -30,6 +31,7 @@ __all__ = [
     "deform_attention",
     "deform_attention_fused",
     "dense_crf",
+    "depthwise_conv2d",
     "felzenszwalb",
     "ms_deform_attn",
     "nms",

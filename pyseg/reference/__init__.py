@@ -6,6 +6,7 @@ from pyseg.reference import cut
 from pyseg.reference.atrous_conv import atrous_conv2d
 from pyseg.reference.deform_attention import deform_attention, deform_attention_fused
 from pyseg.reference.dense_crf import dense_crf
+from pyseg.reference.depthwise_conv import depthwise_conv2d, depthwise_conv2d_gradients
 from pyseg.reference.felzenszwalb import felzenszwalb
 from pyseg.reference.nms import batched_nms, nms
 from pyseg.reference.paste_masks import paste_masks
@@ -25,6 +26,8 @@ __all__ = [
     "deform_attention",
     "deform_attention_fused",
     "dense_crf",
+    "depthwise_conv2d",
+    "depthwise_conv2d_gradients",
     "felzenszwalb",
     "nms",
     "paste_masks",

@@ -14,6 +14,7 @@ OURS = (
     "turbopixels",
     "felzenszwalb",
     "dense_crf",
+    "depthwise_conv2d",
     "PermutohedralLattice",
     "DenseCRF",
     "atrous_conv2d",

@@ -18,6 +18,7 @@ MEMORY = 12 * 2**30  # that a process may ask for: a call that allocates more th
 GROUPS = [
     *("slic", "felzenszwalb", "quickshift", "turbopixels", "stats", "torch", "bypass", "threads"),
     "deform",
+    "depthwise_conv",
     *("crf", "crf arrays", "crf labels", "lattice", "crf bypass"),
     *("roi_align", "nms", "paste_masks"),
 ]
@@ -55,6 +56,7 @@ def main(group, after):
     import hostile_crf
     import hostile_crf_rest
     import hostile_deform
+    import hostile_depthwise_conv
     import hostile_felzenszwalb
     import hostile_quickshift
     import hostile_rest
@@ -70,6 +72,7 @@ def main(group, after):
         "torch": hostile_rest.torch_cases,
         "bypass": hostile_rest.bypass_cases,
         "threads": hostile_rest.thread_cases,
+        "depthwise_conv": hostile_depthwise_conv.depthwise_conv_cases,
         "turbopixels": hostile_turbopixels.turbopixels_cases,
         "deform": hostile_deform.deform_cases,
         "crf": hostile_crf.crf_cases,
