@@ -19,6 +19,15 @@ from pyseg.interactive import Cutter, cut
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
+from pyseg.ops.max_unpool import (
+    PoolIndices,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
 from pyseg.ops.slic import slic
@@ -35,6 +44,7 @@ __all__ = [
     "Gaussian",
     "ImageReadError",
     "PermutohedralLattice",
+    "PoolIndices",
     "SuperpixelStats",
     "__version__",
     "compat",
@@ -44,6 +54,12 @@ __all__ = [
     "get_num_threads",
     "images",
     "info",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "metrics",
     "nn",
     "ops",

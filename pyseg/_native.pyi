@@ -108,3 +108,17 @@ def turbopixels(
     enforce_connectivity: bool,
     start_label: int,
 ) -> tuple[NDArray[np.int32], int]: ...
+def max_pool(
+    x: NDArray[Any], window: Sequence[int], ceil_mode: bool, index: int
+) -> tuple[NDArray[Any], NDArray[Any]]: ...
+def max_spread(
+    y: NDArray[Any],
+    indices: NDArray[Any],
+    window: Sequence[int],
+    windowed: bool,
+    scale: NDArray[np.float64] | None,
+    shift: NDArray[np.float64] | None,
+    relu: bool,
+    out: NDArray[Any],
+) -> None: ...
+def max_unpool_output(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]: ...

@@ -82,7 +82,8 @@ def torch_ops() -> Any:
     _torch_reason = ""
     _cuda_reason = _load_cuda()
     import pyseg.ops._crf_autograd
-    import pyseg.ops._fakes  # noqa: F401  (both register theirs)
+    import pyseg.ops._fakes
+    import pyseg.ops._max_unpool_autograd  # noqa: F401  (all register theirs)
 
     _torch_ops = torch.ops.pyseg
     return _torch_ops

@@ -13,6 +13,7 @@ namespace py = pybind11;
 PYSEG_BIND(cut)
 PYSEG_BIND(dense_crf)
 PYSEG_BIND(felzenszwalb)
+PYSEG_BIND(max_unpool)
 PYSEG_BIND(permutohedral)
 PYSEG_BIND(quickshift)
 PYSEG_BIND(slic)
@@ -43,6 +44,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   pyseg::cut::bind(m);
   pyseg::dense_crf::bind(m);
   pyseg::felzenszwalb::bind(m);
+  pyseg::max_unpool::bind(m);
   pyseg::permutohedral::bind(m);
   pyseg::quickshift::bind(m);
   pyseg::slic::bind(m);

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyseg.reference import cut
 from pyseg.reference.dense_crf import dense_crf
 from pyseg.reference.felzenszwalb import felzenszwalb
+from pyseg.reference.max_unpool import max_pool, max_unpool
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
 from pyseg.reference.quickshift import quickshift
 from pyseg.reference.slic import slic
@@ -17,6 +18,8 @@ __all__ = [
     "cut",
     "dense_crf",
     "felzenszwalb",
+    "max_pool",
+    "max_unpool",
     "quickshift",
     "slic",
     "superpixel_stats",
