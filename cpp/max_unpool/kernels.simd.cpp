@@ -11,69 +11,200 @@
 namespace pyseg::max_unpool {
 namespace {
 
-template <typename E>
-void pool_pixel(const Pixel& p, void* y, std::uint8_t* codes) {
+template <typename E, int kCount>
+inline void pool_windows(const Pixels& p, typename E::T* y, std::uint8_t* codes) {
   using T = typename E::T;
-  T* to = static_cast<T*>(y);
-  const auto at = [&](int k) { return static_cast<const T*>(p.at[k]); };
-  const std::int64_t done = cover<E>(0, p.channels, [&](auto lanes, std::int64_t c) {
-    using L = decltype(lanes);
-    typename L::Best best{L::read(at(0) + c), L::all(p.tap[0])};
-    for (int k = 1; k < p.count; ++k) L::offer(best, L::read(at(k) + c), p.tap[k]);
-    store(to + c, best.value);
-    L::write_codes(codes + c, best.code);
-  });
-  for (std::int64_t c = done; c < p.channels; ++c) {
-    int best = 0;
-    for (int k = 1; k < p.count; ++k)
-      if (E::better(at(k)[c], at(best)[c])) best = k;
-    to[c] = at(best)[c];
-    codes[c] = static_cast<std::uint8_t>(p.tap[best]);
+  const int count = kCount > 0 ? kCount : p.count;
+  for (std::int64_t o = 0; o < p.n; ++o) {
+    const T* at[kCount > 0 ? kCount : 256];
+    for (int k = 0; k < count; ++k) at[k] = static_cast<const T*>(p.at[k]) + o * p.step;
+    const bool loose = (p.n - 1 - o) * p.channels >= Lanes<E, kVectorBytes>::kCount;
+    T* to = y + o * p.channels;
+    std::uint8_t* code = codes + o * p.channels;
+    const std::int64_t done = cover<E>(0, p.channels, loose, [&](auto lanes, std::int64_t c) {
+      using L = decltype(lanes);
+      typename L::Best best{L::read(at[0] + c), L::all(p.tap[0])};
+      for (int k = 1; k < count; ++k) L::offer(best, L::read(at[k] + c), p.tap[k]);
+      store(to + c, best.value);
+      L::write_codes(code + c, best.code);
+    });
+    for (std::int64_t c = done; c < p.channels; ++c) {
+      int best = 0;
+      for (int k = 1; k < count; ++k)
+        if (E::better(at[k][c], at[best][c])) best = k;
+      to[c] = at[best][c];
+      code[c] = static_cast<std::uint8_t>(p.tap[best]);
+    }
   }
 }
 
 template <typename E>
-void gather_pixel(const Pixel& p, const std::uint8_t* codes, void* y) {
+void pool_pixels(const Pixels& p, void* y, std::uint8_t* codes) {
+  auto* to = static_cast<typename E::T*>(y);
+  if (p.count == 4) pool_windows<E, 4>(p, to, codes);
+  else pool_windows<E, 0>(p, to, codes);
+}
+
+template <typename E, int kCount>
+inline void gather_windows(const Pixels& p, const std::uint8_t* codes, typename E::T* y) {
   using T = typename E::T;
-  T* to = static_cast<T*>(y);
-  const auto at = [&](int k) { return static_cast<const T*>(p.at[k]); };
-  const std::int64_t done = cover<E>(0, p.channels, [&](auto lanes, std::int64_t c) {
-    using L = decltype(lanes);
-    const typename L::M code = L::codes(codes + c);
-    typename L::V v{};
-    for (int k = 0; k < p.count; ++k) v = code == L::all(p.tap[k]) ? L::read(at(k) + c) : v;
-    store(to + c, v);
-  });
-  for (std::int64_t c = done; c < p.channels; ++c)
-    for (int k = 0; k < p.count; ++k)
-      if (codes[c] == p.tap[k]) to[c] = at(k)[c];
+  const int count = kCount > 0 ? kCount : p.count;
+  for (std::int64_t o = 0; o < p.n; ++o) {
+    const T* at[kCount > 0 ? kCount : 256];
+    for (int k = 0; k < count; ++k) at[k] = static_cast<const T*>(p.at[k]) + o * p.step;
+    const bool loose = (p.n - 1 - o) * p.channels >= Lanes<E, kVectorBytes>::kCount;
+    T* to = y + o * p.channels;
+    const std::uint8_t* of = codes + o * p.channels;
+    const std::int64_t done = cover<E>(0, p.channels, loose, [&](auto lanes, std::int64_t c) {
+      using L = decltype(lanes);
+      const typename L::M code = L::codes(of + c);
+      typename L::V v{};
+      for (int k = 0; k < count; ++k) v = code == L::all(p.tap[k]) ? L::read(at[k] + c) : v;
+      store(to + c, v);
+    });
+    for (std::int64_t c = done; c < p.channels; ++c)
+      for (int k = 0; k < count; ++k)
+        if (of[c] == p.tap[k]) to[c] = at[k][c];
+  }
 }
 
 template <typename E>
-void spread_pixel(const Sources& s, const void* rest, void* x, bool add, bool past_cache) {
+void gather_pixels(const Pixels& p, const std::uint8_t* codes, void* y) {
+  auto* to = static_cast<typename E::T*>(y);
+  if (p.count == 4) gather_windows<E, 4>(p, codes, to);
+  else gather_windows<E, 0>(p, codes, to);
+}
+
+template <typename E>
+void spread_strides(const Strides& s, const void* rest, void* x, bool past_cache) {
+  using T = typename E::T;
+  const T* none = static_cast<const T*>(rest);
+  T* to = static_cast<T*>(x);
+  constexpr std::int64_t lanes = Lanes<E, kVectorBytes>::kCount;
+  past_cache = past_cache && s.channels % lanes == 0 && reinterpret_cast<std::uintptr_t>(x) % kVectorBytes == 0;
+  for (std::int64_t o = 0; o < s.n; ++o) {
+    const T* from = static_cast<const T*>(s.y) + o * s.channels;
+    const std::uint8_t* codes = s.codes + o * s.channels;
+    for (std::int64_t k = 0; k < s.stride; ++k, to += s.channels) {
+      const int tap = k < s.kernel ? s.tap + static_cast<int>(k) : -1;
+      const auto found = [&](auto l, std::int64_t c) {
+        using L = decltype(l);
+        return L::codes(codes + c) == L::all(tap) ? L::read(from + c) : L::read(none + c);
+      };
+      if (past_cache) {
+        for (std::int64_t c = 0; c < s.channels; c += lanes)
+          stream<kVectorBytes>(to + c, found(Lanes<E, kVectorBytes>{}, c));
+        continue;
+      }
+      const std::int64_t done =
+          cover<E>(0, s.channels, false, [&](auto l, std::int64_t c) { store(to + c, found(l, c)); });
+      for (std::int64_t c = done; c < s.channels; ++c) to[c] = codes[c] == tap ? from[c] : none[c];
+    }
+  }
+}
+
+template <typename E>
+void spread_pixel(const Sources& s, const void* rest, void* x, bool add) {
   using T = typename E::T;
   T* to = static_cast<T*>(x);
   const T* none = static_cast<const T*>(rest);
   const auto at = [&](int k) { return static_cast<const T*>(s.value[k]); };
-  const std::int64_t done = cover<E>(0, s.channels, [&](auto lanes, std::int64_t c) {
+  const std::int64_t done = cover<E>(0, s.channels, false, [&](auto lanes, std::int64_t c) {
     using L = decltype(lanes);
-    typename L::V v{};
-    if (none != nullptr) v = L::read(none + c);
+    typename L::V v = L::read(none + c);
     for (int k = 0; k < s.count; ++k) {
       const typename L::M hit = L::codes(s.code[k] + c) == L::all(s.tap[k]);
       const typename L::V source = L::read(at(k) + c);
       if (add) v += hit ? source : typename L::V{};
       else v = hit ? source : v;
     }
-    if (past_cache && reinterpret_cast<std::uintptr_t>(to + c) % L::kBytes == 0) stream<L::kBytes>(to + c, v);
-    else store(to + c, v);
+    store(to + c, v);
   });
   for (std::int64_t c = done; c < s.channels; ++c) {
-    T v = none != nullptr ? none[c] : T{};
+    T v = none[c];
     for (int k = 0; k < s.count; ++k)
       if (s.code[k][c] == s.tap[k]) v = static_cast<T>(add ? v + at(k)[c] : at(k)[c]);
     to[c] = v;
   }
+}
+
+// Lanes of 8 bytes; a window's first value lies `at` on. Codes leave, and places enter, the narrow types one by one:
+// the compiler packs them.
+template <typename P>
+bool encode_places(const P* places, std::int64_t n, std::int64_t pitch, std::int64_t origin, std::int64_t stride,
+                   const std::int64_t* of_tap, int taps, std::uint8_t* codes) {
+  constexpr std::int64_t kBlock = 64;
+  bool all = true;
+  for (std::int64_t i = 0; i < n * pitch; i += kBlock) {
+    const std::int64_t count = n * pitch - i < kBlock ? n * pitch - i : kBlock;
+    std::int64_t from[kBlock], code[kBlock];
+    if (pitch == 1)
+      for (std::int64_t k = 0; k < count; ++k) from[k] = places[i + k] - (origin + (i + k) * stride);
+    else
+      for (std::int64_t k = 0, o = i / pitch, c = i % pitch; k < count; ++k) {
+        from[k] = places[i + k] - (origin + o * stride);
+        if (++c == pitch) c = 0, ++o;
+      }
+    for (std::int64_t k = 0; k < count; ++k) code[k] = -1;
+    for (int t = 0; t < taps; ++t)
+      for (std::int64_t k = 0; k < count; ++k) code[k] = from[k] == of_tap[t] ? t : code[k];
+    std::int64_t worst = 0;
+    for (std::int64_t k = 0; k < count; ++k) {
+      worst |= code[k];
+      codes[i + k] = static_cast<std::uint8_t>(code[k]);
+    }
+    all = all && worst >= 0;
+  }
+  return all;
+}
+
+bool encode(const void* places, bool wide, std::int64_t n, std::int64_t pitch, std::int64_t origin, std::int64_t stride,
+            const std::int64_t* of_tap, int taps, std::uint8_t* codes) {
+  if (wide)
+    return encode_places(static_cast<const std::int64_t*>(places), n, pitch, origin, stride, of_tap, taps, codes);
+  return encode_places(static_cast<const std::int32_t*>(places), n, pitch, origin, stride, of_tap, taps, codes);
+}
+
+template <typename P>
+void decode_places(const std::uint8_t* codes, std::int64_t n, std::int64_t pitch, std::int64_t origin,
+                   std::int64_t stride, const std::int64_t* of_tap, int taps, P* places) {
+  P of[256];
+  for (int t = 0; t < taps; ++t) of[t] = static_cast<P>(of_tap[t]);
+  const auto run = [&](const std::uint8_t* code, std::int64_t count, P start, P step, P* to) {
+    if (taps == 4) {
+      const P a = of[0], b = of[1], c = of[2], d = of[3];
+      for (std::int64_t i = 0; i < count; ++i)
+        to[i] = static_cast<P>(start + static_cast<P>(i) * step +
+                               (code[i] == 0   ? a
+                                : code[i] == 1 ? b
+                                : code[i] == 2 ? c
+                                               : d));
+    } else {
+      for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<P>(start + static_cast<P>(i) * step + of[code[i]]);
+    }
+  };
+  if (pitch == 1) return run(codes, n, static_cast<P>(origin), static_cast<P>(stride), places);
+  for (std::int64_t o = 0; o < n; ++o)
+    run(codes + o * pitch, pitch, static_cast<P>(origin + o * stride), 0, places + o * pitch);
+}
+
+void decode(const std::uint8_t* codes, std::int64_t n, std::int64_t pitch, std::int64_t origin, std::int64_t stride,
+            const std::int64_t* of_tap, int taps, void* places, bool wide) {
+  if (wide) decode_places(codes, n, pitch, origin, stride, of_tap, taps, static_cast<std::int64_t*>(places));
+  else decode_places(codes, n, pitch, origin, stride, of_tap, taps, static_cast<std::int32_t*>(places));
+}
+
+void copy_past_cache(const void* from, void* to, std::int64_t bytes) {
+  using V = VectorOf<std::uint8_t, kVectorBytes>::type;
+  const auto* p = static_cast<const std::uint8_t*>(from);
+  auto* q = static_cast<std::uint8_t*>(to);
+  auto head = static_cast<std::int64_t>(-reinterpret_cast<std::uintptr_t>(q) % 64);
+  if (head > bytes) head = bytes;
+  std::memcpy(q, p, static_cast<std::size_t>(head));
+  std::int64_t i = head;
+  for (; i + 64 <= bytes; i += 64)
+    for (std::int64_t k = 0; k < 64; k += kVectorBytes) stream<kVectorBytes>(q + i + k, load<V>(p + i + k));
+  std::memcpy(q + i, p + i, static_cast<std::size_t>(bytes - i));
 }
 
 bool codes_below(const std::uint8_t* codes, std::int64_t count, int taps) {
@@ -90,11 +221,16 @@ void fence() {
 
 template <typename E>
 constexpr Kernels kernels_of() {
-  return {pool_row<E>, pool_pixel<E>, gather_row<E>, gather_pixel<E>, spread_pairs<E>, spread_pixel<E>, spread_row<E>};
+  return {pool_rows<E>,    pool_pixels<E>,    gather_rows<E>,  gather_pixels<E>,
+          spread_pairs<E>, spread_strides<E>, spread_pixel<E>, spread_row<E>};
 }
 
-const KernelTable kTable = {
-    {kernels_of<F16>(), kernels_of<BF16>(), kernels_of<F32>(), kernels_of<F64>()}, codes_below, fence};
+const KernelTable kTable = {{kernels_of<F16>(), kernels_of<BF16>(), kernels_of<F32>(), kernels_of<F64>()},
+                            codes_below,
+                            encode,
+                            decode,
+                            copy_past_cache,
+                            fence};
 
 }  // namespace
 

@@ -96,7 +96,7 @@ struct Lanes {
     return read(values);
   }
 
-  // The maximum so far, and where.
+  // The maximum so far, and where; or a value to be found, and where.
   struct Best {
     V value;
     M code;
@@ -142,18 +142,22 @@ inline void stream(void* p, V v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
 
-// run(Lanes, first) for vectors that together cover [begin, end), each whole, the last perhaps over again; what is
-// shorter than the narrowest is left: the end of what was done.
+// run(Lanes, first) for vectors that together cover [begin, end): whole ones, of which the last does part over again,
+// or, where `loose`, runs over the end. What is shorter than the narrowest is left: returns the end of what was done.
 template <typename E, int Bytes = kVectorBytes, typename Run>
-inline std::int64_t cover(std::int64_t begin, std::int64_t end, Run run) {
+inline std::int64_t cover(std::int64_t begin, std::int64_t end, bool loose, Run run) {
   using L = Lanes<E, Bytes>;
+  if (loose) {
+    for (std::int64_t i = begin; i < end; i += L::kCount) run(L{}, i);
+    return end;
+  }
   if (end - begin >= L::kCount) {
     std::int64_t i = begin;
     for (; i + L::kCount <= end; i += L::kCount) run(L{}, i);
     if (i < end) run(L{}, end - L::kCount);
     return end;
   }
-  if constexpr (Bytes > 16) return cover<E, Bytes / 2>(begin, end, run);
+  if constexpr (Bytes > 16) return cover<E, Bytes / 2>(begin, end, false, run);
   return begin;
 }
 

@@ -48,15 +48,19 @@ struct GatherStep {
   }
 };
 
-// Windows that lie within the row; `kPairs`: two columns at stride 2, which share their loads.
-template <typename E, bool kPairs, typename Step>
-inline std::int64_t inner_windows(const Row& r, std::int64_t low, std::int64_t high, const Step& step) {
+// Windows [low, high) of pooled row j, which lie within the row. kPairs: two columns at stride 2, which share their
+// loads.
+template <typename E, bool kPairs, int kRows, typename Step>
+inline std::int64_t inner_windows(const Rows& r, std::int64_t j, std::int64_t low, std::int64_t high, bool loose,
+                                  const Step& step) {
   using T = typename E::T;
-  return cover<E>(low, high, [&](auto lanes, std::int64_t i) {
+  return cover<E>(low, high, loose, [&](auto lanes, std::int64_t i) {
     using L = decltype(lanes);
     auto state = step.begin(lanes, i);
-    for (int row = 0; row < r.count; ++row) {
-      const T* p = static_cast<const T*>(r.rows[row]) + i * r.stride - r.padding;
+    const std::int64_t start = j * r.row_step + i * r.stride - r.padding;
+    const int count = kRows > 0 ? kRows : r.count;
+    for (int row = 0; row < count; ++row) {
+      const T* p = static_cast<const T*>(r.rows[row]) + start;
       const int tap = r.first_tap[row];
       if constexpr (kPairs) {
         const typename L::V a = L::read(p), b = L::read(p + L::kCount);
@@ -73,7 +77,7 @@ inline std::int64_t inner_windows(const Row& r, std::int64_t low, std::int64_t h
 }
 
 template <typename E>
-inline void pool_window(const Row& r, std::int64_t i, typename E::T* y, std::uint8_t* codes) {
+inline void pool_window(const Rows& r, std::int64_t j, std::int64_t i, typename E::T* y, std::uint8_t* codes) {
   using T = typename E::T;
   bool first = true;
   T best{};
@@ -82,7 +86,7 @@ inline void pool_window(const Row& r, std::int64_t i, typename E::T* y, std::uin
     for (std::int64_t k = 0; k < r.kernel; ++k) {
       const std::int64_t at = i * r.stride - r.padding + k * r.dilation;
       if (at < 0 || at >= r.width) continue;
-      const T v = static_cast<const T*>(r.rows[row])[at];
+      const T v = static_cast<const T*>(r.rows[row])[j * r.row_step + at];
       if (!first && !E::better(v, best)) continue;
       first = false;
       best = v;
@@ -93,78 +97,96 @@ inline void pool_window(const Row& r, std::int64_t i, typename E::T* y, std::uin
 }
 
 template <typename E>
-inline void gather_window(const Row& r, std::int64_t i, const std::uint8_t* codes, typename E::T* y) {
+inline void gather_window(const Rows& r, std::int64_t j, std::int64_t i, const std::uint8_t* codes, typename E::T* y) {
   for (int row = 0; row < r.count; ++row) {
     const std::int64_t k = codes[i] - r.first_tap[row];
     const std::int64_t at = i * r.stride - r.padding + k * r.dilation;
-    if (k >= 0 && k < r.kernel && at >= 0 && at < r.width) y[i] = static_cast<const typename E::T*>(r.rows[row])[at];
+    if (k >= 0 && k < r.kernel && at >= 0 && at < r.width)
+      y[i] = static_cast<const typename E::T*>(r.rows[row])[j * r.row_step + at];
   }
 }
 
+// step(j): what is done in pooled row j; one(j, i): the same for a window that reaches beyond the row.
 template <typename E, typename Step, typename One>
-inline void all_windows(const Row& r, const Step& step, One one) {
+inline void all_windows(const Rows& r, Step step, One one) {
+  constexpr std::int64_t lanes = Lanes<E, kVectorBytes>::kCount;
   const std::int64_t reach = (r.kernel - 1) * r.dilation;
   std::int64_t low = (r.padding + r.stride - 1) / r.stride;
   std::int64_t high = r.width - 1 + r.padding - reach < 0 ? 0 : (r.width - 1 + r.padding - reach) / r.stride + 1;
   if (high > r.pooled) high = r.pooled;
   if (low > high) low = high;
-  const std::int64_t done = r.kernel == 2 && r.stride == 2 && r.dilation == 1
-                                ? inner_windows<E, true>(r, low, high, step)
-                                : inner_windows<E, false>(r, low, high, step);
-  for (std::int64_t i = 0; i < low; ++i) one(i);
-  for (std::int64_t i = done; i < r.pooled; ++i) one(i);
-}
-
-template <typename E>
-void pool_row(const Row& r, void* y, std::uint8_t* codes) {
-  auto* to = static_cast<typename E::T*>(y);
-  all_windows<E>(r, PoolStep<E>{to, codes}, [&](std::int64_t i) { pool_window<E>(r, i, to, codes); });
-}
-
-template <typename E>
-void gather_row(const Row& r, const std::uint8_t* codes, void* y) {
-  auto* to = static_cast<typename E::T*>(y);
-  all_windows<E>(r, GatherStep<E>{codes, to}, [&](std::int64_t i) { gather_window<E>(r, i, codes, to); });
-}
-
-template <typename E>
-void spread_pairs(const void* y, const std::uint8_t* codes, int tap, std::int64_t count, const void* rest, void* row,
-                  bool past_cache) {
-  using T = typename E::T;
-  const T* from = static_cast<const T*>(y);
-  T* to = static_cast<T*>(row);
-  const T none = *static_cast<const T*>(rest);
-  const auto pairs = [&](auto lanes, std::int64_t i, auto put) {
-    using L = decltype(lanes);
-    const typename L::V v = L::read(from + i), zero = L::splat(none);
-    const typename L::M code = L::codes(codes + i);
-    const typename L::V even = code == L::all(tap) ? v : zero, odd = code == L::all(tap + 1) ? v : zero;
-    put(to + 2 * i, L::low_pairs(even, odd));
-    put(to + 2 * i + L::kCount, L::high_pairs(even, odd));
-  };
-  const auto plain = [](T* p, auto v) { store(p, v); };
-  using Wide = Lanes<E, kVectorBytes>;
-  std::int64_t begin = 0;
-  // To the first whole line, by one vector that may reach beyond it.
-  const auto ahead = static_cast<std::int64_t>(-reinterpret_cast<std::uintptr_t>(to) % kVectorBytes);
-  if (past_cache && ahead % static_cast<std::int64_t>(2 * sizeof(T)) == 0 && count >= 2 * Wide::kCount) {
-    if (ahead != 0) pairs(Wide{}, 0, plain);
-    std::int64_t i = ahead / static_cast<std::int64_t>(2 * sizeof(T));
-    for (; i + Wide::kCount <= count; i += Wide::kCount)
-      pairs(Wide{}, i, [](T* p, auto v) { stream<kVectorBytes>(p, v); });
-    if (i < count) pairs(Wide{}, count - Wide::kCount, plain);
-    return;
+  const bool pairs = r.kernel == 2 && r.stride == 2 && r.dilation == 1;
+  for (std::int64_t j = 0; j < r.n; ++j) {
+    const std::int64_t after = r.n - 1 - j;
+    const bool loose = after * r.pooled >= lanes && after * r.row_step >= lanes * r.stride + reach;
+    std::int64_t done;
+    if (pairs && r.count == 2) done = inner_windows<E, true, 2>(r, j, low, high, loose, step(j));
+    else if (pairs) done = inner_windows<E, true, 0>(r, j, low, high, loose, step(j));
+    else done = inner_windows<E, false, 0>(r, j, low, high, loose, step(j));
+    for (std::int64_t i = 0; i < low; ++i) one(j, i);
+    for (std::int64_t i = done; i < r.pooled; ++i) one(j, i);
   }
-  begin = cover<E>(0, count, [&](auto lanes, std::int64_t i) { pairs(lanes, i, plain); });
-  for (std::int64_t i = begin; i < count; ++i) {
-    to[2 * i] = codes[i] == tap ? from[i] : none;
-    to[2 * i + 1] = codes[i] == tap + 1 ? from[i] : none;
+}
+
+template <typename E>
+void pool_rows(const Rows& r, void* y, std::uint8_t* codes) {
+  auto* to = static_cast<typename E::T*>(y);
+  all_windows<E>(
+      r, [&](std::int64_t j) { return PoolStep<E>{to + j * r.pooled, codes + j * r.pooled}; },
+      [&](std::int64_t j, std::int64_t i) { pool_window<E>(r, j, i, to + j * r.pooled, codes + j * r.pooled); });
+}
+
+template <typename E>
+void gather_rows(const Rows& r, const std::uint8_t* codes, void* y) {
+  auto* to = static_cast<typename E::T*>(y);
+  all_windows<E>(
+      r, [&](std::int64_t j) { return GatherStep<E>{codes + j * r.pooled, to + j * r.pooled}; },
+      [&](std::int64_t j, std::int64_t i) { gather_window<E>(r, j, i, codes + j * r.pooled, to + j * r.pooled); });
+}
+
+template <typename E>
+void spread_pairs(const Pairs& p, const void* rest, void* x) {
+  using T = typename E::T;
+  const T none = *static_cast<const T*>(rest);
+  const std::int64_t pairs = p.pooled < p.width / 2 ? p.pooled : p.width / 2;
+  const std::int64_t lanes = Lanes<E, kVectorBytes>::kCount;
+  T* to = static_cast<T*>(x);
+  for (std::int64_t j = 0; j < p.n; ++j) {
+    const T* from = static_cast<const T*>(p.y) + j * p.pooled;
+    const std::uint8_t* codes = p.codes + j * p.pooled;
+    for (std::int64_t k = 0; k < p.stride; ++k, to += p.width) {
+      if (k >= p.kernel) {
+        for (std::int64_t w = 0; w < p.width; ++w) to[w] = none;
+        continue;
+      }
+      const int tap = p.tap + 2 * static_cast<int>(k);
+      const std::int64_t after = p.n - 1 - j;
+      const bool loose = after * p.pooled >= lanes && after * p.stride * p.width >= 2 * lanes;
+      const std::int64_t done = cover<E>(0, pairs, loose, [&](auto l, std::int64_t i) {
+        using L = decltype(l);
+        const typename L::V v = L::read(from + i), zero = L::splat(none);
+        const typename L::M code = L::codes(codes + i);
+        const typename L::V even = code == L::all(tap) ? v : zero, odd = code == L::all(tap + 1) ? v : zero;
+        store(to + 2 * i, L::low_pairs(even, odd));
+        store(to + 2 * i + L::kCount, L::high_pairs(even, odd));
+      });
+      for (std::int64_t i = done; i < pairs; ++i) {
+        to[2 * i] = codes[i] == tap ? from[i] : none;
+        to[2 * i + 1] = codes[i] == tap + 1 ? from[i] : none;
+      }
+      std::int64_t w = 2 * pairs;
+      if (pairs < p.pooled && w < p.width) {  // its second column is beside the image
+        to[w] = codes[pairs] == tap ? from[pairs] : none;
+        ++w;
+      }
+      for (; w < p.width; ++w) to[w] = none;
+    }
   }
 }
 
 // Column stride * j + phase of x comes from windows j + (phase + padding - k * dilation) / stride, where that divides.
 template <typename L, typename T>
-inline typename L::V spread_phase(const Sources& s, const Row& r, std::int64_t j, std::int64_t phase, T rest,
+inline typename L::V spread_phase(const Sources& s, const Rows& r, std::int64_t j, std::int64_t phase, T rest,
                                   bool add) {
   typename L::V sum = L::splat(rest);
   for (int row = 0; row < s.count; ++row)
@@ -181,7 +203,7 @@ inline typename L::V spread_phase(const Sources& s, const Row& r, std::int64_t j
 }
 
 template <typename E>
-void spread_row(const Sources& s, const Row& r, const void* rest, void* x, bool add) {
+void spread_row(const Sources& s, const Rows& r, const void* rest, void* x, bool add) {
   using T = typename E::T;
   using L = Lanes<E, kVectorBytes>;
   T* to = static_cast<T*>(x);

@@ -80,29 +80,33 @@ void verify(const char* op, const Problem& p, bool pooling) {
         ": int32 indices need planes of less than 2^31 pixels, got ", p.large_plane());
 }
 
-void check_codes(const Problem& p, const std::uint8_t* codes, std::int64_t od, std::int64_t oh) {
-  const std::int64_t pitch = p.channels_last ? p.channels : 1, count = p.small[2] * pitch;
+bool codes_fit(const Problem& p, const std::uint8_t* codes, std::int64_t od, std::int64_t oh, std::int64_t n) {
+  const std::int64_t pitch = p.channels_last ? p.channels : 1, width = p.small[2] * pitch;
+  if (!kernel_table().codes_below(codes, n * width, static_cast<int>(p.taps()))) return false;
   const Taps d = taps_of(p, 0, od), h = taps_of(p, 1, oh);
   const bool whole = d.first == 0 && d.last == p.kernel[0] && h.first == 0 && h.last == p.kernel[1];
-  const bool inside = all_inside(p, 2);
-  if (kernel_table().codes_below(codes, count, static_cast<int>(p.taps()))) {
-    if (whole && inside) return;
-  } else {
-    for (std::int64_t i = 0; i < count; ++i)
-      if (codes[i] >= p.taps()) bad_index(codes[i], p.taps());
-  }
-  for (std::int64_t o = 0; o < p.small[2]; ++o) {
-    const Taps w = taps_of(p, 2, o);
-    if (whole && w.first == 0 && w.last == p.kernel[2]) continue;
-    for (std::int64_t c = 0; c < pitch; ++c) {
-      const int code = codes[o * pitch + c];
-      const std::int64_t kw = code % p.kernel[2], kh = code / p.kernel[2] % p.kernel[1],
-                         kd = code / p.kernel[2] / p.kernel[1];
-      if (kd < d.first || kd >= d.last || kh < h.first || kh >= h.last || kw < w.first || kw >= w.last)
-        throw std::out_of_range(text("max_unpool: an index must be of a pixel in the image of ", p.large[0], " x ",
-                                     p.large[1], " x ", p.large[2], ", got ", code, ", which is beside it"));
+  if (whole && all_inside(p, 2)) return true;
+  for (std::int64_t r = 0; r < n; ++r)
+    for (std::int64_t o = 0; o < p.small[2]; ++o) {
+      const Taps w = taps_of(p, 2, o);
+      if (whole && w.first == 0 && w.last == p.kernel[2]) continue;
+      for (std::int64_t c = 0; c < pitch; ++c) {
+        const int code = codes[r * width + o * pitch + c];
+        const std::int64_t kw = code % p.kernel[2], kh = code / p.kernel[2] % p.kernel[1],
+                           kd = code / p.kernel[2] / p.kernel[1];
+        if (kd < d.first || kd >= d.last || kh < h.first || kh >= h.last || kw < w.first || kw >= w.last) return false;
+      }
     }
-  }
+  return true;
+}
+
+void check_codes(const Problem& p, const std::uint8_t* codes, std::int64_t od, std::int64_t oh, std::int64_t n) {
+  if (codes_fit(p, codes, od, oh, n)) return;
+  const std::int64_t count = n * p.small[2] * (p.channels_last ? p.channels : 1);
+  const int worst = *std::max_element(codes, codes + count);
+  if (worst >= p.taps()) bad_index(worst, p.taps());
+  throw std::out_of_range(text("max_unpool: an index must be of a pixel in the image of ", p.large[0], " x ",
+                               p.large[1], " x ", p.large[2], ", one of pooled row ", oh, " is beside it"));
 }
 
 void huge_pages([[maybe_unused]] void* data, [[maybe_unused]] std::int64_t bytes) {
