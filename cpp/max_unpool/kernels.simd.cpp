@@ -128,70 +128,85 @@ void spread_pixel(const Sources& s, const void* rest, void* x, bool add) {
   }
 }
 
-// Lanes of 8 bytes; a window's first value lies `at` on. Codes leave, and places enter, the narrow types one by one:
-// the compiler packs them.
-template <typename P>
-bool encode_places(const P* places, std::int64_t n, std::int64_t pitch, std::int64_t origin, std::int64_t stride,
-                   const std::int64_t* of_tap, int taps, std::uint8_t* codes) {
-  constexpr std::int64_t kBlock = 64;
+// Lanes as wide as the places are. of(i): where window value i counts from, as a vector and alone.
+template <typename E, typename Begin, typename One>
+bool encode_lanes(const typename E::I* places, std::int64_t count, const std::int64_t* of_tap, int taps,
+                  std::uint8_t* codes, Begin begin, One one) {
+  using I = typename E::I;
   bool all = true;
-  for (std::int64_t i = 0; i < n * pitch; i += kBlock) {
-    const std::int64_t count = n * pitch - i < kBlock ? n * pitch - i : kBlock;
-    std::int64_t from[kBlock], code[kBlock];
-    if (pitch == 1)
-      for (std::int64_t k = 0; k < count; ++k) from[k] = places[i + k] - (origin + (i + k) * stride);
-    else
-      for (std::int64_t k = 0, o = i / pitch, c = i % pitch; k < count; ++k) {
-        from[k] = places[i + k] - (origin + o * stride);
-        if (++c == pitch) c = 0, ++o;
-      }
-    for (std::int64_t k = 0; k < count; ++k) code[k] = -1;
+  const std::int64_t done = cover<E>(0, count, false, [&](auto lanes, std::int64_t i) {
+    using L = decltype(lanes);
+    using M = typename L::M;
+    const M from = load<M>(places + i) - begin(lanes, i);
+    M code = L::all(-1);
+    for (int t = 0; t < taps; ++t) code = from == M{} + static_cast<I>(of_tap[t]) ? L::all(t) : code;
+    L::write_codes(codes + i, code & L::all(255));
+    M missing = code < 0;
+    for (int k = 1; k < L::kCount; k *= 2) missing |= L::rotated(missing, k);
+    all = all && missing[0] == 0;
+  });
+  for (std::int64_t i = done; i < count; ++i) {
+    int code = -1;
     for (int t = 0; t < taps; ++t)
-      for (std::int64_t k = 0; k < count; ++k) code[k] = from[k] == of_tap[t] ? t : code[k];
-    std::int64_t worst = 0;
-    for (std::int64_t k = 0; k < count; ++k) {
-      worst |= code[k];
-      codes[i + k] = static_cast<std::uint8_t>(code[k]);
-    }
-    all = all && worst >= 0;
+      if (places[i] - one(i) == of_tap[t]) code = t;
+    codes[i] = static_cast<std::uint8_t>(code);
+    all = all && code >= 0;
   }
+  return all;
+}
+
+template <typename E>
+bool encode_places(const typename E::I* places, std::int64_t n, std::int64_t pitch, std::int64_t origin,
+                   std::int64_t stride, const std::int64_t* of_tap, int taps, std::uint8_t* codes) {
+  using I = typename E::I;
+  if (pitch == 1)
+    return encode_lanes<E>(
+        places, n, of_tap, taps, codes,
+        [&](auto l, std::int64_t i) {
+          using L = decltype(l);
+          return L::iota() * static_cast<I>(stride) + static_cast<I>(origin + i * stride);
+        },
+        [&](std::int64_t i) { return origin + i * stride; });
+  bool all = true;
+  for (std::int64_t o = 0; o < n; ++o, origin += stride)
+    all = encode_lanes<E>(
+              places + o * pitch, pitch, of_tap, taps, codes + o * pitch,
+              [&](auto l, std::int64_t) { return typename decltype(l)::M{} + static_cast<I>(origin); },
+              [&](std::int64_t) { return origin; }) &&
+          all;
   return all;
 }
 
 bool encode(const void* places, bool wide, std::int64_t n, std::int64_t pitch, std::int64_t origin, std::int64_t stride,
             const std::int64_t* of_tap, int taps, std::uint8_t* codes) {
-  if (wide)
-    return encode_places(static_cast<const std::int64_t*>(places), n, pitch, origin, stride, of_tap, taps, codes);
-  return encode_places(static_cast<const std::int32_t*>(places), n, pitch, origin, stride, of_tap, taps, codes);
+  if (wide) return encode_places<F64>(static_cast<const long*>(places), n, pitch, origin, stride, of_tap, taps, codes);
+  return encode_places<F32>(static_cast<const std::int32_t*>(places), n, pitch, origin, stride, of_tap, taps, codes);
 }
 
-template <typename P>
+template <typename E>
 void decode_places(const std::uint8_t* codes, std::int64_t n, std::int64_t pitch, std::int64_t origin,
-                   std::int64_t stride, const std::int64_t* of_tap, int taps, P* places) {
-  P of[256];
-  for (int t = 0; t < taps; ++t) of[t] = static_cast<P>(of_tap[t]);
-  const auto run = [&](const std::uint8_t* code, std::int64_t count, P start, P step, P* to) {
-    if (taps == 4) {
-      const P a = of[0], b = of[1], c = of[2], d = of[3];
-      for (std::int64_t i = 0; i < count; ++i)
-        to[i] = static_cast<P>(start + static_cast<P>(i) * step +
-                               (code[i] == 0   ? a
-                                : code[i] == 1 ? b
-                                : code[i] == 2 ? c
-                                               : d));
-    } else {
-      for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<P>(start + static_cast<P>(i) * step + of[code[i]]);
-    }
+                   std::int64_t stride, const std::int64_t* of_tap, int taps, typename E::I* places) {
+  using I = typename E::I;
+  constexpr int kCompared = 16;  // more are looked up
+  const auto run = [&](const std::uint8_t* code, std::int64_t count, std::int64_t start, std::int64_t step, I* to) {
+    const std::int64_t done = taps > kCompared ? 0 : cover<E>(0, count, false, [&](auto lanes, std::int64_t i) {
+      using L = decltype(lanes);
+      using M = typename L::M;
+      const M found = L::codes(code + i);
+      M place = M{} + static_cast<I>(of_tap[0]);
+      for (int t = 1; t < taps; ++t) place = found == L::all(t) ? M{} + static_cast<I>(of_tap[t]) : place;
+      store(to + i, place + L::iota() * static_cast<I>(step) + static_cast<I>(start + i * step));
+    });
+    for (std::int64_t i = done; i < count; ++i) to[i] = static_cast<I>(start + i * step + of_tap[code[i]]);
   };
-  if (pitch == 1) return run(codes, n, static_cast<P>(origin), static_cast<P>(stride), places);
-  for (std::int64_t o = 0; o < n; ++o)
-    run(codes + o * pitch, pitch, static_cast<P>(origin + o * stride), 0, places + o * pitch);
+  if (pitch == 1) return run(codes, n, origin, stride, places);
+  for (std::int64_t o = 0; o < n; ++o) run(codes + o * pitch, pitch, origin + o * stride, 0, places + o * pitch);
 }
 
 void decode(const std::uint8_t* codes, std::int64_t n, std::int64_t pitch, std::int64_t origin, std::int64_t stride,
             const std::int64_t* of_tap, int taps, void* places, bool wide) {
-  if (wide) decode_places(codes, n, pitch, origin, stride, of_tap, taps, static_cast<std::int64_t*>(places));
-  else decode_places(codes, n, pitch, origin, stride, of_tap, taps, static_cast<std::int32_t*>(places));
+  if (wide) decode_places<F64>(codes, n, pitch, origin, stride, of_tap, taps, static_cast<long*>(places));
+  else decode_places<F32>(codes, n, pitch, origin, stride, of_tap, taps, static_cast<std::int32_t*>(places));
 }
 
 void copy_past_cache(const void* from, void* to, std::int64_t bytes) {
@@ -209,7 +224,20 @@ void copy_past_cache(const void* from, void* to, std::int64_t bytes) {
 
 bool codes_below(const std::uint8_t* codes, std::int64_t count, int taps) {
   std::uint8_t most = 0;
-  for (std::int64_t i = 0; i < count; ++i) most = most > codes[i] ? most : codes[i];
+  std::int64_t i = 0;
+  using V = VectorOf<std::uint8_t, 16>::type;
+  V wide{};
+  if (count >= 16) {
+    const auto take = [&](std::int64_t at) {
+      const V v = load<V>(codes + at);
+      wide = v > wide ? v : wide;
+    };
+    for (; i + 16 <= count; i += 16) take(i);
+    if (i < count) take(count - 16);
+    for (int k = 0; k < 16; ++k) most = most > wide[k] ? most : wide[k];
+    return most < taps;
+  }
+  for (; i < count; ++i) most = most > codes[i] ? most : codes[i];
   return most < taps;
 }
 

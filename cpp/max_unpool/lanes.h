@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/vectors.h"
+#include "max_unpool/bytes.h"
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -52,13 +53,16 @@ struct Lanes {
   static constexpr int kBytes = Bytes, kCount = Bytes / static_cast<int>(sizeof(T));
   using V = typename VectorOf<T, Bytes>::type;
   using M = typename VectorOf<I, Bytes>::type;
-  using U8 = typename VectorOf<std::uint8_t, kCount>::type;
 
   static V read(const T* p) { return load<V>(p); }
-  static M codes(const std::uint8_t* p) { return __builtin_convertvector(load<U8>(p), M); }
-  static void write_codes(std::uint8_t* p, M code) { store(p, __builtin_convertvector(code, U8)); }
+  static M codes(const std::uint8_t* p) { return widen_codes<sizeof(T), M>(p); }
+  static void write_codes(std::uint8_t* p, M code) { narrow_codes<sizeof(T)>(p, code); }
   static M all(int x) { return M{} + static_cast<I>(x); }
-  static V splat(T x) { return V{} + x; }
+  static V splat(T x) {
+    I bits;  // an addition of integers is folded away
+    std::memcpy(&bits, &x, sizeof bits);
+    return reinterpret_cast<V>(M{} + bits);
+  }
 
   template <std::size_t... i>
   static V evens(V a, V b, std::index_sequence<i...>) {
@@ -82,7 +86,17 @@ struct Lanes {
   static V high_pairs(V a, V b, std::index_sequence<i...>) {
     return __builtin_shuffle(a, b, M{static_cast<I>(kCount / 2 + i / 2 + (i % 2) * kCount)...});
   }
+  template <std::size_t... i>
+  static M iota(std::index_sequence<i...>) {
+    return M{static_cast<I>(i)...};
+  }
+  template <std::size_t... i>
+  static M rotated(M v, int by, std::index_sequence<i...>) {
+    return __builtin_shuffle(v, (M{static_cast<I>(i)...} + static_cast<I>(by)) & all(kCount - 1));
+  }
   using All = std::make_index_sequence<kCount>;
+  static M iota() { return iota(All{}); }
+  static M rotated(M v, int by) { return rotated(v, by, All{}); }
   static V evens(V a, V b) { return evens(a, b, All{}); }
   static V odds(V a, V b) { return odds(a, b, All{}); }
   static V low_pairs(V a, V b) { return low_pairs(a, b, All{}); }
