@@ -21,6 +21,7 @@ _LIBRARIES = (
     "opencv-contrib-python",
     "scikit-image",
     "numpy",
+    "torch",
 )
 
 

@@ -25,6 +25,7 @@ OPS = {
     "slic": "report",
     "dense_crf": "crf_report",
     "felzenszwalb": "family_report",
+    "max_unpool": "max_unpool_report",
     "quickshift": "family_report",
     "turbopixels": "family_report",
 }

@@ -38,8 +38,7 @@ std::int64_t pooled_size(const char* op, std::int64_t size, std::int64_t kernel,
   check(dilation >= 1 && dilation < kMost && (kernel - 1) <= kMost / dilation, op,
         ": dilation must be 1 .. 2^40 / kernel_size, got ", dilation);
   const std::int64_t reach = (kernel - 1) * dilation;
-  check(padding >= 0 && padding <= (reach + 1) / 2, op, ": padding must be 0 .. half of the window's ", reach + 1,
-        ", got ", padding);
+  check(padding >= 0 && padding <= kernel / 2, op, ": padding must be 0 .. half of kernel_size, got ", padding);
   const std::int64_t room = size + 2 * padding - reach - 1 + (ceil_mode ? stride - 1 : 0);
   std::int64_t n = room < 0 ? 0 : room / stride + 1;
   if (ceil_mode && n > 0 && (n - 1) * stride >= size + padding) --n;

@@ -1,7 +1,7 @@
-"""Fake kernels and autograd of ``torch.ops.pyseg.max_pool``, ``max_spread`` and ``max_gather``. Imported with the library.
+"""Fake kernels and autograd of ``torch.ops.pyseg.max_pool``, ``max_spread`` and ``max_gather``.
 
 All three are closed under differentiation: pooling's derivative spreads (and adds), unpooling's gathers, gathering's
-spreads. An index out of range is an IndexError in all of them.
+spreads. An index out of range is an IndexError in all of them. Imported with the library.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ def _empty(like: Tensor, shape: list[Any], dtype: torch.dtype, channels_last: bo
 
 
 @torch.library.register_fake("pyseg::max_pool")  # type: ignore[untyped-decorator]
-def _max_pool(
-    x: Tensor, window: list[int], ceil_mode: bool, index: int, channels_last: bool
-) -> tuple[Tensor, Tensor]:
+def _max_pool(x: Tensor, window: list[int], ceil_mode: bool, index: int, channels_last: bool) -> tuple[Tensor, Tensor]:
     n = x.dim() - 2
     w = Window(*(tuple(window[i * n : (i + 1) * n]) for i in range(4)))
     shape = [*x.shape[:2], *pooled_size("max_pool", x.shape[2:], w, ceil_mode)]
@@ -76,7 +74,7 @@ def _max_spread_out(out: Tensor, *rest: Any) -> None:
 def _gather(large: Tensor, indices: Tensor, window: list[int], channels_last: bool) -> Tensor:
     try:
         return torch.ops.pyseg.max_gather(large, indices, window, channels_last)  # type: ignore[no-any-return]
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise in_words("max_unpool", error) from None
 
 
@@ -85,7 +83,7 @@ def _spread(small: Tensor, indices: Tensor, window: list[int], size: Any, add: b
         return torch.ops.pyseg.max_spread(  # type: ignore[no-any-return]
             small, indices, window, list(size), add, False, None, None, False, channels_last
         )
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise in_words("max_unpool", error) from None
 
 

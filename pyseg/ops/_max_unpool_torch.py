@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyseg import _runtime
-from pyseg.ops._max_unpool_window import Window
+from pyseg.ops._max_unpool_window import Target, Window
 
 __all__ = ["pool", "unpool"]
 
@@ -56,12 +56,12 @@ def pool(op: str, x: Tensor, w: Window, ceil_mode: bool, index: int) -> tuple[Te
     lifted = _lift(x, dims)
     try:
         y, indices = torch.ops.pyseg.max_pool(lifted, w.flat(max(2, dims)), ceil_mode, index, is_channels_last(lifted))
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise in_words(op, error) from None
     return _lower(y, x, dims), _lower(indices, x, dims)
 
 
-def unpool(y: Tensor, codes: Any, target: Any, out: Any, scale: Any, shift: Any) -> Tensor:
+def unpool(y: Tensor, codes: Any, target: Target, out: Any, scale: Any, shift: Any) -> Tensor:
     """``target``: the checked arguments; ``codes`` has y's shape."""
     _runtime.load_torch()
     op = target.op
@@ -81,7 +81,7 @@ def unpool(y: Tensor, codes: Any, target: Any, out: Any, scale: Any, shift: Any)
         result = torch.ops.pyseg.max_spread(
             lifted, places, window, size, False, target.windowed, *affine, target.relu, is_channels_last(lifted)
         )
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise in_words(op, error) from None
     return _lower(result, y, dims)
 
@@ -95,7 +95,7 @@ def _per_channel(op: str, name: str, value: Any, channels: int) -> Tensor | None
     return tensor.to("cpu", torch.float64)
 
 
-def _into(lifted: Tensor, places: Tensor, target: Any, out: Any, sizes: Any, affine: list[Any], y: Tensor) -> Tensor:
+def _into(lifted: Tensor, places: Tensor, target: Target, out: Any, sizes: Any, affine: list[Any], y: Tensor) -> Tensor:
     op, dims = target.op, len(target.size)
     shape = [*y.shape[: y.dim() - dims], *target.size]
     if not isinstance(out, Tensor) or list(out.shape) != shape or out.dtype != y.dtype or out.device != y.device:
@@ -105,6 +105,8 @@ def _into(lifted: Tensor, places: Tensor, target: Any, out: Any, sizes: Any, aff
         t is not None and t.requires_grad for t in (y, out, *(a for a in affine if a is not None))
     ):
         raise ValueError(f"{op}: out must be None where gradients are wanted, got a tensor")
+    if any(s == 0 and n > 1 for s, n in zip(out.stride(), out.shape, strict=True)):
+        raise ValueError(f"{op}: out must have a place for each value, got strides {list(out.stride())}")
     window, size = sizes
     to = _lift(out, dims)
     form = torch.channels_last if to.dim() == 4 else torch.channels_last_3d

@@ -7,7 +7,17 @@ from typing import Any, NamedTuple
 
 from pyseg._check import integer
 
-__all__ = ["MOST_TAPS", "PoolIndices", "Window", "default_size", "per_axis", "pooled_size", "target_size", "window_of"]
+__all__ = [
+    "MOST_TAPS",
+    "PoolIndices",
+    "Target",
+    "Window",
+    "default_size",
+    "per_axis",
+    "pooled_size",
+    "target_size",
+    "window_of",
+]
 
 MOST_TAPS = 256
 _MOST = 2**40
@@ -69,6 +79,16 @@ class Window(NamedTuple):
         return [n for value, one in zip(self, fill, strict=True) for n in (one,) * missing + value]
 
 
+class Target(NamedTuple):
+    """The checked arguments of unpooling."""
+
+    op: str
+    window: Window
+    size: list[int]
+    windowed: bool  # places must lie in their windows
+    relu: bool
+
+
 def per_axis(op: str, name: str, value: Any, dims: int, low: int) -> tuple[int, ...]:
     """An integer for all axes, or one each."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
@@ -90,9 +110,9 @@ def window_of(op: str, dims: int, kernel_size: Any, stride: Any, padding: Any, d
         per_axis(op, "padding", padding, dims, 0),
         per_axis(op, "dilation", dilation, dims, 1),
     )
-    for k, p, d in zip(window.kernel, window.padding, window.dilation, strict=True):
-        if 2 * p > (k - 1) * d + 1:
-            raise ValueError(f"{op}: padding must be at most half of the window's {(k - 1) * d + 1}, got {p}")
+    for k, p in zip(window.kernel, window.padding, strict=True):
+        if 2 * p > k:
+            raise ValueError(f"{op}: padding must be at most half of kernel_size, {k}, got {p}")
     return window
 
 

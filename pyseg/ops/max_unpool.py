@@ -1,20 +1,18 @@
-"""Max-pooling with stored indices, and unpooling: SegNet (Badrinarayanan, Kendall, Cipolla, TPAMI 2017), DeconvNet (Noh,
-Hong, Han, ICCV 2015)."""
+"""Max-pooling with stored indices, and unpooling: SegNet (Badrinarayanan, Kendall, Cipolla, TPAMI 2017), DeconvNet
+(Noh, Hong, Han, ICCV 2015)."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pyseg import _runtime
 from pyseg._arrays import Array, is_torch, to_numpy
 from pyseg._check import flag
+from pyseg.ops import _max_unpool_numpy
 from pyseg.ops._max_unpool_window import (
     MOST_TAPS,
     PoolIndices,
+    Target,
     Window,
     pooled_size,
     target_size,
@@ -34,16 +32,6 @@ __all__ = [
 KINDS = ("uint8", "int32", "int64")
 
 
-class _Target(NamedTuple):
-    """The checked arguments of unpooling."""
-
-    op: str
-    window: Window
-    size: list[int]
-    windowed: bool  # places must lie in their windows
-    relu: bool
-
-
 def max_pool2d(
     x: Array,
     kernel_size: Any,
@@ -61,14 +49,14 @@ def max_pool2d(
         x: [N, C, H, W] or [C, H, W] (:func:`max_pool1d`: [N, C, L]; :func:`max_pool3d`: [N, C, D, H, W]), any strides;
             float16, bfloat16, float32 or float64; torch or NumPy. channels_last tensors give channels_last results.
         kernel_size, stride, padding, dilation: an integer, or one an axis. stride None: the kernel's size. Padding
-            (with what is smaller than anything) is at most half of the window.
+            (with what is smaller than anything) is at most half of the kernel.
         ceil_mode: windows may reach beyond the end.
         indices: "uint8": the place in the window, in one byte, for kernels of at most 256 taps. "int64" or "int32": the
             place in the plane, h * W + w, as torch's ``return_indices`` gives it.
 
     Returns:
-        (y, indices): y [N, C, Ho, Wo]; indices of the same shape. With "uint8" they are :class:`PoolIndices`, which know
-        the size that was pooled; their ``codes`` are the plain uint8 array.
+        (y, indices): y [N, C, Ho, Wo]; indices of the same shape. With "uint8" they are :class:`PoolIndices`, which
+        know the size that was pooled; their ``codes`` are the plain uint8 array.
 
     Raises:
         ValueError: windows that do not fit, hold no pixel, or have too many taps.
@@ -121,13 +109,13 @@ def max_unpool2d(
 ) -> Any:
     """Puts values back to where maxima stood, zeros elsewhere. Values are torch's ``max_unpool2d``'s.
 
-    Where two windows have the same maximum the later one's value stands, as in torch on one thread; the gradient reaches
-    both, as in torch.
+    Where two windows have the same maximum the later one's value stands, as in torch on one thread; the gradient
+    reaches both, as in torch.
 
     Args:
         y: [N, C, Ho, Wo] or [C, Ho, Wo] (:func:`max_unpool1d`, :func:`max_unpool3d`: one spatial axis, or three).
-        indices: of the same shape, from :func:`max_pool2d` or from torch: :class:`PoolIndices`, int64 or int32 places in
-            the plane, or their plain uint8 ``codes`` (with ``kernel_size``, ``stride`` and ``padding``).
+        indices: of the same shape, from :func:`max_pool2d` or from torch: :class:`PoolIndices`, int64 or int32 places
+            in the plane, or their plain uint8 ``codes`` (with ``kernel_size``, ``stride`` and ``padding``).
         kernel_size, stride, padding: of the pooling. :class:`PoolIndices` know them; given as well, they must agree.
         output_size: the size that was pooled, [H, W] or a whole shape. None: what the indices know, or else torch's
             (Ho - 1) * stride - 2 * padding + kernel_size; then places must lie in their windows, because a size that is
@@ -145,7 +133,9 @@ def max_unpool2d(
         ValueError: sizes that do not agree, or indices outside their windows.
         TypeError: unsupported dtypes or kinds of argument.
     """
-    return _unpool("max_unpool2d", 2, y, indices, kernel_size, stride, padding, output_size, out, scale, shift, activation)
+    return _unpool(
+        "max_unpool2d", 2, y, indices, kernel_size, stride, padding, output_size, out, scale, shift, activation
+    )
 
 
 def max_unpool1d(
@@ -162,7 +152,9 @@ def max_unpool1d(
     activation: str | None = None,
 ) -> Any:
     """:func:`max_unpool2d` for [N, C, L] or [C, L]."""
-    return _unpool("max_unpool1d", 1, y, indices, kernel_size, stride, padding, output_size, out, scale, shift, activation)
+    return _unpool(
+        "max_unpool1d", 1, y, indices, kernel_size, stride, padding, output_size, out, scale, shift, activation
+    )
 
 
 def max_unpool3d(
@@ -179,7 +171,9 @@ def max_unpool3d(
     activation: str | None = None,
 ) -> Any:
     """:func:`max_unpool2d` for [N, C, D, H, W] or [C, D, H, W]."""
-    return _unpool("max_unpool3d", 3, y, indices, kernel_size, stride, padding, output_size, out, scale, shift, activation)
+    return _unpool(
+        "max_unpool3d", 3, y, indices, kernel_size, stride, padding, output_size, out, scale, shift, activation
+    )
 
 
 def _spatial(op: str, name: str, x: Any, dims: int) -> tuple[int, ...]:
@@ -209,14 +203,14 @@ def _pool(
         array, back = to_numpy(op, "x", x)
         size = _spatial(op, "x", array, dims)
         pooled_size(op, size, w, ceil)
-        y, at = map(back, _numpy_pool(op, array, w, ceil, KINDS.index(indices)))
+        y, at = map(back, _max_unpool_numpy.pool(op, array, w, ceil, KINDS.index(indices)))
     return (y, PoolIndices(at, size, *w)) if indices == "uint8" else (y, at)
 
 
 def _target(
     op: str, dims: int, small: Any, at: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any,
     activation: Any,
-) -> _Target:  # fmt: skip
+) -> Target:  # fmt: skip
     if activation not in (None, "relu"):
         raise ValueError(f"{op}: activation must be None or 'relu', got {activation!r}")
     known = isinstance(at, PoolIndices)
@@ -246,7 +240,7 @@ def _target(
     size = target_size(
         op, shape, None if kernel_size is None and not known else window, output_size, at.input_size if known else None
     )
-    return _Target(op, window, size, kind != "uint8" and output_size is None, activation == "relu")
+    return Target(op, window, size, kind != "uint8" and output_size is None, activation == "relu")
 
 
 def _unpool(
@@ -267,53 +261,5 @@ def _unpool(
     known = isinstance(indices, PoolIndices)
     codes, _ = to_numpy(op, "indices", indices.codes if known else indices)
     t = target(array, indices._replace(codes=codes) if known else codes)
-    result = _numpy_unpool(array, codes, t, out, scale, shift)
+    result = _max_unpool_numpy.unpool(array, codes, t, out, scale, shift)
     return out if out is not None else back(result)
-
-
-def _five(array: NDArray[Any], dims: int) -> NDArray[Any]:
-    """Contiguous [N, C, D, H, W]."""
-    batched = array if array.ndim == dims + 2 else array[None]
-    return np.ascontiguousarray(batched).reshape(*batched.shape[:2], *(1,) * (3 - dims), *batched.shape[2:])
-
-
-def _floating(op: str, array: NDArray[Any]) -> None:
-    if array.dtype.name not in ("float16", "float32", "float64"):
-        raise TypeError(f"{op}: values must be float16, float32 or float64, got {array.dtype}")
-
-
-def _numpy_pool(op: str, x: NDArray[Any], w: Window, ceil_mode: bool, kind: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    _floating(op, x)
-    dims = len(w.kernel)
-    y, at = _runtime.native().max_pool(_five(x, dims), w.flat(3), ceil_mode, kind)
-    shape = (*x.shape[: x.ndim - dims], *y.shape[5 - dims :])
-    return y.reshape(shape), at.reshape(shape)
-
-
-def _numpy_unpool(
-    y: NDArray[Any], codes: NDArray[Any], t: _Target, out: Any, scale: Any, shift: Any
-) -> NDArray[Any]:
-    _floating(t.op, y)
-    dims = len(t.size)
-    shape = (*y.shape[: y.ndim - dims], *t.size)
-    if out is not None:
-        if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != y.dtype or not out.flags.c_contiguous:
-            found = f"{list(out.shape)} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
-            raise ValueError(f"{t.op}: out must be a contiguous array {list(shape)} of {y.dtype}, got {found}")
-        if not out.flags.writeable:
-            raise ValueError(f"{t.op}: out must be writeable, got a read-only array")
-    result = out if out is not None else _runtime.native().max_unpool_output(shape, y.dtype)
-    channels = y.shape[y.ndim - dims - 1]
-    affine = []
-    for name, value in (("scale", scale), ("shift", shift)):
-        values = None if value is None else np.ascontiguousarray(to_numpy(t.op, name, value)[0], np.float64)
-        if values is not None and values.shape != (channels,):
-            raise ValueError(f"{t.op}: {name} must be [{channels}], got {list(values.shape)}")
-        affine.append(values)
-    try:
-        _runtime.native().max_spread(
-            _five(y, dims), _five(codes, dims), t.window.flat(3), t.windowed, *affine, t.relu, _five(result, dims)
-        )
-    except (IndexError, ValueError) as error:
-        raise type(error)(f"{t.op}: {str(error).partition(': ')[2]}") from None
-    return result

@@ -75,10 +75,13 @@ def max_unpool(
             if indices.dtype == np.uint8:
                 assert kernel_size is not None
                 dims = len(kernel_size)
-                taps = dict(_window(o, kernel_size, stride or kernel_size, padding or (0,) * dims, dilation or (1,) * dims))
+                taps = dict(
+                    _window(o, kernel_size, stride or kernel_size, padding or (0,) * dims, dilation or (1,) * dims)
+                )
                 position = taps.get(index, (-1,) * dims)
             else:
-                position = np.unravel_index(index, output_size) if 0 <= index < np.prod(output_size) else (-1,)
+                inside = 0 <= index < np.prod(output_size)
+                position = tuple(map(int, np.unravel_index(index, output_size))) if inside else (-1,)
             if not all(0 <= i < m for i, m in zip(position, output_size, strict=False)):
                 raise IndexError(f"max_unpool: an index must be of a pixel in {list(output_size)}, got {index}")
             x[n, c][position] = y[n, c][o]

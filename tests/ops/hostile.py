@@ -16,6 +16,8 @@ OURS = (
     "dense_crf",
     "PermutohedralLattice",
     "DenseCRF",
+    "max_pool",
+    "max_unpool",
 )
 CASES = {}  # name: (call, what it must do: "works", "raises", or either where None)
 CHECKED = []  # (array, copy): arrays that the call in progress must leave as they are

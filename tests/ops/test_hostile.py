@@ -17,6 +17,7 @@ MEMORY = 12 * 2**30  # that a process may ask for: a call that allocates more th
 
 GROUPS = [
     *("slic", "felzenszwalb", "quickshift", "turbopixels", "stats", "torch", "bypass", "threads"),
+    *("max_unpool", "max_unpool bypass"),
     *("crf", "crf arrays", "crf labels", "lattice", "crf bypass"),
 ]
 
@@ -52,6 +53,7 @@ def main(group, after):
     import hostile_crf
     import hostile_crf_rest
     import hostile_felzenszwalb
+    import hostile_max_unpool
     import hostile_quickshift
     import hostile_rest
     import hostile_slic
@@ -67,6 +69,8 @@ def main(group, after):
         "bypass": hostile_rest.bypass_cases,
         "threads": hostile_rest.thread_cases,
         "turbopixels": hostile_turbopixels.turbopixels_cases,
+        "max_unpool": hostile_max_unpool.max_unpool_cases,
+        "max_unpool bypass": hostile_max_unpool.max_unpool_bypass_cases,
         "crf": hostile_crf.crf_cases,
         "crf arrays": hostile_crf.crf_array_cases,
         "crf labels": hostile_crf_rest.labels_cases,
