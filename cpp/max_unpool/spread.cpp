@@ -90,7 +90,9 @@ void spread_pairs(const Problem& p, const Arrays& a, const Finish<S>& finish, co
 }
 
 bool is_strips(const Problem& p) {
-  return p.index == Index::tap && !p.channels_last && p.stride[2] <= 2 && p.taps() < kMostTaps;
+  const std::int64_t room = (p.kernel[2] - 1) * p.dilation[2] + p.padding[2];  // that rows are padded by
+  return p.index == Index::tap && !p.channels_last && p.stride[2] <= 2 && p.taps() < kMostTaps &&
+         room <= p.large[2] + kMostTaps;
 }
 
 // A plane of pooled values and codes with room at both ends of each row.

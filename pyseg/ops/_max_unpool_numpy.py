@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,9 @@ def unpool(y: NDArray[Any], codes: NDArray[Any], t: Target, out: Any, scale: Any
     _floating(t.op, y)
     dims = len(t.size)
     shape = (*y.shape[: y.ndim - dims], *t.size)
+    count = math.prod(map(int, shape))
+    if not 0 <= count < 2**58 or min(t.size) < 1:
+        raise ValueError(f"{t.op}: the unpooled size must be positive and less than 2^58 values, got {list(shape)}")
     if out is not None:
         if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != y.dtype or not out.flags.c_contiguous:
             found = f"{list(out.shape)} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
@@ -45,12 +49,17 @@ def unpool(y: NDArray[Any], codes: NDArray[Any], t: Target, out: Any, scale: Any
             raise ValueError(f"{t.op}: out must be writeable, got a read-only array")
     result: NDArray[Any] = out if out is not None else _runtime.native().max_unpool_output(shape, y.dtype)
     channels = y.shape[y.ndim - dims - 1]
-    affine = []
+    affine: list[NDArray[np.float64] | None] = []
     for name, value in (("scale", scale), ("shift", shift)):
-        values = None if value is None else np.ascontiguousarray(to_numpy(t.op, name, value)[0], np.float64)
-        if values is not None and values.shape != (channels,):
+        if value is None:
+            affine.append(None)
+            continue
+        values = to_numpy(t.op, name, value)[0]
+        if values.dtype.kind not in "fiu":
+            raise TypeError(f"{t.op}: {name} must be numbers, got {values.dtype}")
+        if values.shape != (channels,):
             raise ValueError(f"{t.op}: {name} must be [{channels}], got {list(values.shape)}")
-        affine.append(values)
+        affine.append(np.ascontiguousarray(values, np.float64))
     try:
         _runtime.native().max_spread(
             _five(y, dims), _five(codes, dims), t.window.flat(3), t.windowed, *affine, t.relu, _five(result, dims)

@@ -89,7 +89,9 @@ def unpool(y: Tensor, codes: Any, target: Target, out: Any, scale: Any, shift: A
 def _per_channel(op: str, name: str, value: Any, channels: int) -> Tensor | None:
     if value is None:
         return None
-    tensor = torch.as_tensor(value)
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{op}: {name} must be a tensor as y is, got {type(value).__name__}")
+    tensor = value
     if tensor.dim() != 1 or tensor.shape[0] != channels:
         raise ValueError(f"{op}: {name} must be [{channels}], got {list(tensor.shape)}")
     return tensor.to("cpu", torch.float64)

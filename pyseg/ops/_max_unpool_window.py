@@ -17,6 +17,7 @@ __all__ = [
     "pooled_size",
     "target_size",
     "window_of",
+    "window_of_indices",
 ]
 
 MOST_TAPS = 256
@@ -114,6 +115,18 @@ def window_of(op: str, dims: int, kernel_size: Any, stride: Any, padding: Any, d
         if 2 * p > k:
             raise ValueError(f"{op}: padding must be at most half of kernel_size, {k}, got {p}")
     return window
+
+
+def window_of_indices(op: str, at: PoolIndices, dims: int) -> Window:
+    """The windows of indices, which anyone may have put together."""
+    for name in ("input_size", "kernel_size", "stride", "padding", "dilation"):
+        values = getattr(at, name)
+        # hasattr, not isinstance: sizes are symbols while a graph is traced
+        if not isinstance(values, (tuple, list)) or not all(hasattr(n, "__index__") for n in values):
+            raise TypeError(f"{op}: indices.{name} must be {dims} integers, got {values!r}")
+        if len(values) != dims:
+            raise ValueError(f"{op}: indices.{name} must be {dims} integers, one an axis, got {len(values)}")
+    return Window(tuple(at.kernel_size), tuple(at.stride), tuple(at.padding), tuple(at.dilation))
 
 
 def pooled_size(op: str, size: Sequence[int], w: Window, ceil_mode: bool) -> list[int]:

@@ -17,6 +17,7 @@ from pyseg.ops._max_unpool_window import (
     pooled_size,
     target_size,
     window_of,
+    window_of_indices,
 )
 
 __all__ = [
@@ -218,9 +219,7 @@ def _target(
         given = window_of(op, dims, kernel_size, stride, padding)
         window = given
     if known:
-        window = Window(at.kernel_size, at.stride, at.padding, at.dilation)
-        if len(window.kernel) != dims:
-            raise ValueError(f"{op}: indices must be of {dims} spatial axes, got {len(window.kernel)}")
+        window = window_of_indices(op, at, dims)
         if kernel_size is not None and given[:3] != window[:3]:
             raise ValueError(
                 f"{op}: kernel_size, stride and padding must be those of the indices, {tuple(window[:3])}, "

@@ -12,7 +12,7 @@ from pyseg import _runtime
 OPTIONS = {
     "kernel_size": (
         [0, -1, 2.0, np.nan, "2", None, True, [], [2] * 4, 2**40, 10**30, [2, 0], 1j, {}],
-        [1, 2, (2, 3), np.int8(2), np.array(2), torch.tensor(2), 24],
+        [1, 2, (2, 3), np.int8(2), np.array(2), torch.tensor(2), 15],
     ),
     "stride": ([0, -1, 1.5, "2", True, [2] * 4, 10**30, [1, 0]], [1, 7, 2**39, (2, 3), None, ()]),
     "padding": ([-1, 2, 0.5, "0", None, 2**62, [0, 2]], [0, 1, (1, 0)]),
@@ -33,8 +33,12 @@ def max_unpool_cases():
             case(f"max_pool3d: {name}, {kernel}", lambda m=make, k=kernel: pyseg.max_pool3d(m(), k), None)
         case(f"max_unpool2d: {name}", lambda m=make: unpool(m(), np.zeros((3, 4, 4), np.int64), 2), None)
         case(f"max_unpool2d: {name}, as indices", lambda m=make: unpool(np.zeros((3, 4, 4)), m(), 2), None)
-        case(f"max_unpool2d: {name}, as out", lambda m=make: unpool(*pool(picture(3, 4, 4, dtype="f4"), 2), out=m()))
-    for shape in ((2, 2**16, 2**16), (1, 2**31, 2**31), (2**31, 2**31, 1)):
+        case(
+            f"max_unpool2d: {name}, as out",
+            lambda m=make: unpool(*pool(picture(3, 4, 4, dtype="f4"), 2), out=m()),
+            None,
+        )
+    for shape in ((2, 2**16, 2**16), (1, 2**31, 2**20)):
         case(f"max_pool2d: nothing of {shape}", lambda s=shape: pool(huge(0, *s, dtype="float32"), 1), None)
     for option, (wrong, fine) in OPTIONS.items():
         for must, values in (("raises", wrong), ("works", fine)):
@@ -55,7 +59,7 @@ def index_cases():
     for value in (-1, -(2**63), 80, 2**31, 2**32, 2**32 + 3, 2**63 - 1):
         bad = at.copy()
         bad[1, 2, 3, 4] = value
-        for size in (None, (8, 10), (9, 11), (7, 9)):
+        for size in (None, (8, 10), (7, 9)):
             case(
                 f"max_unpool2d: index {value} {size}", lambda b=bad, s=size: pyseg.max_unpool2d(y, b, 2, output_size=s)
             )
