@@ -121,8 +121,11 @@ def window_of_indices(op: str, at: PoolIndices, dims: int) -> Window:
     """The windows of indices, which anyone may have put together."""
     for name in ("input_size", "kernel_size", "stride", "padding", "dilation"):
         values = getattr(at, name)
-        # hasattr, not isinstance: sizes are symbols while a graph is traced
-        if not isinstance(values, (tuple, list)) or not all(hasattr(n, "__index__") for n in values):
+        # sizes are symbols while a graph is traced
+        integers = isinstance(values, (tuple, list)) and all(
+            isinstance(n, int) or type(n).__name__ == "SymInt" for n in values
+        )
+        if not integers:
             raise TypeError(f"{op}: indices.{name} must be {dims} integers, got {values!r}")
         if len(values) != dims:
             raise ValueError(f"{op}: indices.{name} must be {dims} integers, one an axis, got {len(values)}")
