@@ -28,6 +28,7 @@ OPS = {
     "dense_crf": "crf_report",
     "depthwise_conv": "depthwise_report",
     "felzenszwalb": "family_report",
+    "max_unpool": "max_unpool_report",
     "quickshift": "family_report",
     "turbopixels": "family_report",
     "roi_align": "boxes_report",

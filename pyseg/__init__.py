@@ -23,6 +23,15 @@ from pyseg.ops.deform_attention import deform_attention, deform_attention_fused
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.depthwise_conv import depthwise_conv2d
 from pyseg.ops.felzenszwalb import felzenszwalb
+from pyseg.ops.max_unpool import (
+    PoolIndices,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
 from pyseg.ops.nms import batched_nms, nms
 from pyseg.ops.paste_masks import paste_masks
 from pyseg.ops.permutohedral import PermutohedralLattice
@@ -42,6 +51,7 @@ __all__ = [
     "Gaussian",
     "ImageReadError",
     "PermutohedralLattice",
+    "PoolIndices",
     "SuperpixelStats",
     "__version__",
     "aspp",
@@ -58,6 +68,12 @@ __all__ = [
     "get_num_threads",
     "images",
     "info",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "metrics",
     "nms",
     "nn",

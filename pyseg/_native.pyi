@@ -148,4 +148,16 @@ def depthwise_conv2d(
     padding: Sequence[int],
     dilation: Sequence[int],
     relu: bool,
-) -> NDArray[Any]: ...
+def max_pool(
+    x: NDArray[Any], window: Sequence[int], ceil_mode: bool, index: int
+) -> tuple[NDArray[Any], NDArray[Any]]: ...
+def max_spread(
+    y: NDArray[Any],
+    indices: NDArray[Any],
+    window: Sequence[int],
+    windowed: bool,
+    scale: NDArray[np.float64] | None,
+    shift: NDArray[np.float64] | None,
+    out: NDArray[Any],
+) -> None: ...
+def max_unpool_output(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]: ...

@@ -18,6 +18,7 @@ PYSEG_BIND(depthwise_conv)
 PYSEG_BIND(felzenszwalb)
 PYSEG_BIND(nms)
 PYSEG_BIND(paste_masks)
+PYSEG_BIND(max_unpool)
 PYSEG_BIND(permutohedral)
 PYSEG_BIND(quickshift)
 PYSEG_BIND(roi_align)
@@ -54,6 +55,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   pyseg::felzenszwalb::bind(m);
   pyseg::nms::bind(m);
   pyseg::paste_masks::bind(m);
+  pyseg::max_unpool::bind(m);
   pyseg::permutohedral::bind(m);
   pyseg::quickshift::bind(m);
   pyseg::roi_align::bind(m);

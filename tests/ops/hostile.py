@@ -24,6 +24,8 @@ OURS = (
     "paste_masks",
     "deform_attention",
     "MSDeformAttn",
+    "max_pool",
+    "max_unpool",
 )
 CASES = {}  # name: (call, what it must do: "works", "raises", or either where None)
 CHECKED = []  # (array, copy): arrays that the call in progress must leave as they are

@@ -19,6 +19,7 @@ GROUPS = [
     *("slic", "felzenszwalb", "quickshift", "turbopixels", "stats", "torch", "bypass", "threads"),
     "deform",
     "depthwise_conv",
+    *("max_unpool", "max_unpool bypass"),
     *("crf", "crf arrays", "crf labels", "lattice", "crf bypass"),
     *("roi_align", "nms", "paste_masks"),
 ]
@@ -58,6 +59,7 @@ def main(group, after):
     import hostile_deform
     import hostile_depthwise_conv
     import hostile_felzenszwalb
+    import hostile_max_unpool
     import hostile_quickshift
     import hostile_rest
     import hostile_slic
@@ -75,6 +77,8 @@ def main(group, after):
         "depthwise_conv": hostile_depthwise_conv.depthwise_conv_cases,
         "turbopixels": hostile_turbopixels.turbopixels_cases,
         "deform": hostile_deform.deform_cases,
+        "max_unpool": hostile_max_unpool.max_unpool_cases,
+        "max_unpool bypass": hostile_max_unpool.max_unpool_bypass_cases,
         "crf": hostile_crf.crf_cases,
         "crf arrays": hostile_crf.crf_array_cases,
         "crf labels": hostile_crf_rest.labels_cases,
