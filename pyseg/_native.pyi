@@ -138,8 +138,12 @@ def nms(
 ) -> NDArray[np.int64]: ...
 def paste_masks(
     masks: NDArray[np.float32],
+    boxes: NDArray[Any],
+    height: int,
+    width: int,
     threshold: float | None,
     whole_pixels: bool,
+) -> NDArray[Any]: ...
 def depthwise_conv2d(
     x: NDArray[Any],
     weight: NDArray[Any],
@@ -148,6 +152,7 @@ def depthwise_conv2d(
     padding: Sequence[int],
     dilation: Sequence[int],
     relu: bool,
+) -> NDArray[Any]: ...
 def max_pool(
     x: NDArray[Any], window: Sequence[int], ceil_mode: bool, index: int
 ) -> tuple[NDArray[Any], NDArray[Any]]: ...

@@ -146,6 +146,31 @@ def test_patched_twice_hooked_copied_and_compiled(x):
         torch.testing.assert_close(compiled(torch.ones(1, 40, 9, 9)), model[1](torch.ones(1, 40, 9, 9)))
 
 
+class Pools(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pool, self.unpool = nn.MaxPool2d(2, 2, return_indices=True), nn.MaxUnpool2d(2, 2)
+        self.plain = nn.MaxPool2d(3, 2, 1)
+
+    def forward(self, x):
+        y, indices = self.pool(x)
+        assert indices.dtype == torch.int64
+        return self.plain(self.unpool(y, indices, output_size=x.shape[-2:]))
+
+
+def test_pools_and_unpools(x):
+    model = Pools()
+    report = pyseg.patch(model, verify=x)
+    assert {r.module: r.by for r in report.replacements} == {
+        "pool": "MaxPool2d", "unpool": "MaxUnpool2d", "plain": None
+    }  # fmt: skip
+    assert report.difference == 0
+    assert type(model.pool) is pyseg.nn.MaxPool2d
+    assert pyseg.unpatch(model) == 2
+    assert type(model.pool) is nn.MaxPool2d
+    assert "indices" not in model.pool.__dict__
+
+
 def test_what_only_looks_like_an_aspp():
     strange = Torchvisions()
     strange.more = nn.Identity()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pyseg.nn.aspp import ASPP
 from pyseg.nn.atrous_conv import AtrousConv2d
+from pyseg.nn.max_unpool import MaxPool1d, MaxPool2d, MaxPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 
 __all__ = ["PatchReport", "Replacement", "patch", "unpatch"]
 
@@ -85,6 +86,28 @@ def _aspp(module: nn.Module) -> tuple[type[nn.Module] | None, str]:
     return ASPP, "its branches in one call, in evaluation"
 
 
+_POOLS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.MaxPool1d: MaxPool1d,
+    nn.MaxPool2d: MaxPool2d,
+    nn.MaxPool3d: MaxPool3d,
+}
+_UNPOOLS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.MaxUnpool1d: MaxUnpool1d,
+    nn.MaxUnpool2d: MaxUnpool2d,
+    nn.MaxUnpool3d: MaxUnpool3d,
+}
+
+
+def _pool(module: nn.Module) -> tuple[type[nn.Module] | None, str]:
+    if not module.return_indices:
+        return None, "it keeps no indices"
+    return _POOLS[type(module)], "indices as torch's, int64"
+
+
+def _unpool(module: nn.Module) -> tuple[type[nn.Module] | None, str]:
+    return _UNPOOLS[type(module)], "indices as torch's, int64"
+
+
 Rule = Callable[[nn.Module], tuple[type[nn.Module] | None, str]]
 
 
@@ -92,6 +115,10 @@ def _rule(module: nn.Module) -> tuple[Rule, dict[str, Any]] | None:
     """What decides over a module, and the attributes that our class has beyond its own."""
     if type(module) is nn.Conv2d:
         return _conv, {}
+    if type(module) in _POOLS:
+        return _pool, {"indices": "int64"}
+    if type(module) in _UNPOOLS:
+        return _unpool, {}
     if type(module).__name__ == "ASPP" and not isinstance(module, ASPP):
         return _aspp, {}
     return None
@@ -110,6 +137,8 @@ def patch(model: nn.Module, *, verify: Any = None) -> PatchReport:
     ``nn.Conv2d``: dilated, depthwise, or of stride
     1 with a 1 x 1 or 3 x 3 kernel                   :class:`pyseg.nn.AtrousConv2d`
     torchvision's DeepLab v3 ``ASPP``               :class:`pyseg.nn.ASPP`
+    ``nn.MaxPool*`` with ``return_indices``         :class:`pyseg.nn.MaxPool2d` and its twins
+    ``nn.MaxUnpool*``                               :class:`pyseg.nn.MaxUnpool2d` and its twins
     ==============================================  =====================================
 
     Training, state_dict, hooks, ``torch.compile`` and ``copy.deepcopy`` work as before. What another dtype or device

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pyseg import _runtime, backends
 from pyseg._arrays import Array, is_torch, to_numpy
 from pyseg._check import integer
+from pyseg.ops.depthwise_conv import depthwise_conv2d
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +99,7 @@ def atrous_conv2d(
         bias: [O], or None.
         dilation: the rate, in pixels; one integer or (y, x).
         stride: in pixels. padding: pixels of zeros on each side; "same" keeps the size (stride 1), "valid" is 0.
-        groups: of channels, each with its own part of the weights; ``groups == C`` is a depthwise convolution.
+        groups: of channels, each with its own part of the weights; ``groups == C`` is :func:`pyseg.depthwise_conv2d`.
         activation: "relu", or None.
         algorithm: "auto" takes the fastest that is as exact as torch's. "winograd" computes 3 x 3 kernels at stride 1
             by Winograd's F(2,3) and its relatives on the phases of the rate; "direct" takes any kernel and stride;
@@ -179,8 +180,12 @@ def _on_torch(
 
     if not is_torch(weight) or (bias is not None and not is_torch(bias)):
         raise TypeError("atrous_conv2d: weight and bias must be tensors, as x is")
+    activation = "relu" if relu else None
     if any(beyond):
         x = F.pad(x, (0, beyond[1], 0, beyond[0]))
+    if algorithm == "auto" and groups > 1 and weight.shape[1] == 1 and weight.is_floating_point():
+        y: Tensor = depthwise_conv2d(x, weight, bias, stride=stride, padding=padding, dilation=dilation, activation=activation)
+        return y
     chosen = _chosen_for_torch(x, weight, bias, stride, padding, groups, algorithm)
     if chosen == "torch":
         y = F.conv2d(x, weight, bias, stride, padding, dilation, groups)
@@ -272,6 +277,12 @@ def _on_numpy(
     if any(beyond):
         values = np.pad(values, ((0, 0), (0, 0), (0, beyond[0]), (0, beyond[1])))
     kernel = w.shape[2], w.shape[3]
+    if algorithm == "auto" and groups > 1 and w.shape[1] == 1:
+        return back(
+            depthwise_conv2d(
+                values, w, b, stride=stride, padding=padding, dilation=dilation, activation="relu" if relu else None
+            )
+        )
     if algorithm == "auto":
         channels, outputs = w.shape[1], w.shape[0] // groups
         chosen = choose_algorithm(channels, outputs, kernel, stride, padding, values.shape[2:], False)

@@ -158,7 +158,8 @@ def test_error_is_at_most_twice_torchs(layout, dtype):
         return [float((a.detach().double() - b).pow(2).mean().sqrt()) for a, b in zip(results, expected, strict=True)]
 
     mine = errors(lambda a, b: _runtime.torch_ops().depthwise_conv2d(a, b, None, [1, 1], [12, 12], [12, 12], False))
-    theirs = errors(lambda a, b: F.conv2d(a, b, None, 1, 12, 12, 64))
+    # Of planes: torch's gradient in bfloat16 and channels_last reads memory that nobody wrote, and may be NaN.
+    theirs = errors(lambda a, b: F.conv2d(a.contiguous(), b, None, 1, 12, 12, 64))
     for ours, its in zip(mine, theirs, strict=True):
         assert ours <= 2 * its + 1e-12
 
