@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 QUICK_SIZES = ["481x321", "1280x720"]
 # Of each operation the module that has markdown(document), and may have extras(quick) and draw(document, path).
 OPS = {
+    "aspp": "layer_report",
     "atrous_conv": "layer_report",
     "slic": "report",
     "deform_attention": "deform_report",

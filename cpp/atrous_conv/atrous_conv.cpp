@@ -99,6 +99,8 @@ void forward(const Conv& conv, const Input& input, const float* packed, const ge
   if (conv.algorithm == Algorithm::direct) direct_forward(conv, pixels, packed, epilogue, out, executor);
   else winograd_forward(conv, pixels, packed, epilogue, out, executor);
   if (turn) transpose(out.data, conv.images, area, conv.outputs, output.data, executor);
+  in_scratch.trim();
+  out_scratch.trim();
 }
 
 void grad_weight(const Conv& conv, const Input& input, const Input& grad, float* result, const Executor& executor) {
@@ -109,6 +111,8 @@ void grad_weight(const Conv& conv, const Input& input, const Input& grad, float*
   const bool pieces = conv.algorithm == Algorithm::winograd || conv.algorithm == Algorithm::winograd4;
   if (!pieces) direct_grad_weight(conv, pixels, gradients, result, executor);
   else winograd_grad_weight(pieces_of_two(conv), pixels, gradients, result, executor);
+  in_scratch.trim();
+  grad_scratch.trim();
 }
 
 }  // namespace pyseg::atrous_conv

@@ -38,7 +38,7 @@ Block::Block(const Places& y, const Places& x) : y(y), x(x), base(y.total.size()
     }
 }
 
-std::vector<Block> blocks(const Plan& plan, std::int64_t images, std::int64_t rows) {
+std::vector<Block> blocks(const Plan& plan, std::int64_t images, std::int64_t rows, int threads) {
   const auto products = [](const std::vector<Piece>& pieces) {
     return std::accumulate(pieces.begin(), pieces.end(), std::int64_t{0},
                            [](std::int64_t sum, const Piece& p) { return sum + p.products; });
@@ -47,7 +47,7 @@ std::vector<Block> blocks(const Plan& plan, std::int64_t images, std::int64_t ro
   const auto x_count = static_cast<std::int64_t>(plan.x.pieces.size());
   const std::int64_t all = std::max<std::int64_t>(products(plan.y.pieces) * images * products(plan.x.pieces), 1);
   // As many equal parts as rows ask for; y first, so that a block has whole lines of the image.
-  const std::int64_t wanted = (all + rows - 1) / rows;
+  const std::int64_t wanted = ((all + rows - 1) / rows + threads - 1) / threads * threads;
   const std::int64_t y_parts = std::min(wanted, y_count);
   const std::int64_t x_parts = std::min((wanted + y_parts - 1) / y_parts, x_count);
   std::vector<Block> found;

@@ -54,7 +54,7 @@ struct Block {
   }
 };
 
-// All tiles, in blocks of about `rows` rows at most.
-std::vector<Block> blocks(const Plan& plan, std::int64_t images, std::int64_t rows);
+// All tiles, in blocks of about `rows` rows at most, as many for each of `threads`.
+std::vector<Block> blocks(const Plan& plan, std::int64_t images, std::int64_t rows, int threads);
 
 }  // namespace pyseg::atrous_conv

@@ -132,8 +132,8 @@ void direct_forward(const Conv& conv, const float* pixels, const float* packed, 
   const Groups groups(conv);
   const std::int64_t panels = gemm::panel_count(conv.outputs);
   const Product product{conv, pixels, packed, epilogue, out};
-  executor.queue(static_cast<std::int64_t>(groups.groups.size()) * panels, [&](std::int64_t task) {
-    product.group(groups, groups.groups[static_cast<std::size_t>(task / panels)], task % panels);
+  executor.queue(static_cast<std::int64_t>(groups.groups.size()), [&](std::int64_t task) {
+    for (std::int64_t p = 0; p < panels; ++p) product.group(groups, groups.groups[static_cast<std::size_t>(task)], p);
   });
 }
 

@@ -12,11 +12,11 @@
 namespace pyseg::atrous_conv {
 namespace {
 
-constexpr std::int64_t kStretch = 96;             // channels: whole tiles of 6
+constexpr std::int64_t kMostChannels = 96;        // of a stretch
 constexpr std::int64_t kMostFloats = 24ll << 20;  // of a block's gradients
 
 struct Scratches {
-  Scratch<float> values, gradients, sums;
+  Scratch<float> values, sums;
 };
 
 // Gradients of a tile's products, in panels: row r of matrix m's panel p is at base + m's rows * row + p * m's rows *
@@ -65,35 +65,42 @@ void gather(const Conv& conv, const Plan& plan, const float* sums, std::int64_t 
 
 void winograd_grad_weight(const Conv& conv, const float* pixels, const float* grad, float* result,
                           const Executor& executor) {
-  static thread_local Scratches scratch;
+  static thread_local Scratch<float> gradient_scratch;
   const Plan plan(conv);
   // Rows a line apart from a power of two, which would put all of a column into a few sets of the caches.
   const std::int64_t row = line_of(conv.outputs) + 16, panels = gemm::panel_count(conv.outputs);
   const std::int64_t width = gemm::kernels().columns;
+  // Stretches of channels, as many for each thread: whole tiles of 6.
+  const std::int64_t threads = executor.threads();
+  const std::int64_t parts = ((conv.channels + kMostChannels - 1) / kMostChannels + threads - 1) / threads * threads;
+  const std::int64_t stretch = ((conv.channels + parts - 1) / parts + 5) / 6 * 6;
   std::fill_n(result, conv.outputs * conv.channels * 9, 0.0f);
-  for (const Block& block : blocks(plan, conv.images, std::max<std::int64_t>(kMostFloats / row, 1))) {
-    float* gradients = scratch.gradients.take(block.rows() * row + 16);
+  for (const Block& block : blocks(plan, conv.images, std::max<std::int64_t>(kMostFloats / row, 1), 1)) {
+    float* gradients = gradient_scratch.take(block.rows() * row + 16);
     executor.each(block.tiles(), [&](std::int64_t tile) { spread_tile(conv, block, tile, grad, gradients, row); });
-    for (std::int64_t c = 0; c < conv.channels; c += kStretch) {
-      const std::int64_t stretch = std::min(kStretch, conv.channels - c);
-      float* values = scratch.values.take(block.rows() * kStretch);
-      float* sums = scratch.sums.take(plan.matrices() * kStretch * row);
-      executor.each(block.tiles(), [&](std::int64_t tile) {
-        transform_tile(conv, block, tile, pixels, c, stretch, values, kStretch);
-      });
-      executor.queue(plan.matrices() * panels, [&](std::int64_t task) {
-        const std::int64_t m = task / panels, o = task % panels * width;
-        const std::int64_t first = block.base[static_cast<std::size_t>(m)];
-        const std::int64_t rows = block.base[static_cast<std::size_t>(m) + 1] - first;
-        for (std::int64_t k = 0; k == 0 || k < rows; k += gemm::kDepth)
-          gemm::multiply_block({values + (first + k) * kStretch, 1, kStretch, sums + m * stretch * row + o, row,
-                                stretch, k > 0, nullptr},
-                               gradients + (first + k) * row + o, row, std::min(gemm::kDepth, rows - k),
-                               static_cast<int>(std::min(width, conv.outputs - o)));
-      });
-      executor.each(stretch, [&](std::int64_t i) { gather(conv, plan, sums + i * row, stretch * row, c + i, result); });
-    }
+    executor.queue((conv.channels + stretch - 1) / stretch, [&](std::int64_t task) {
+      static thread_local Scratches scratch;
+      const std::int64_t c = task * stretch, channels = std::min(stretch, conv.channels - c);
+      float* values = scratch.values.take(block.rows() * stretch);
+      float* sums = scratch.sums.take(plan.matrices() * stretch * row);
+      for (std::int64_t tile = 0; tile < block.tiles(); ++tile)
+        transform_tile(conv, block, tile, pixels, c, channels, values, stretch);
+      for (std::int64_t m = 0; m < plan.matrices(); ++m)
+        for (std::int64_t p = 0; p < panels; ++p) {
+          const std::int64_t first = block.base[static_cast<std::size_t>(m)], o = p * width;
+          const std::int64_t rows = block.base[static_cast<std::size_t>(m) + 1] - first;
+          for (std::int64_t k = 0; k == 0 || k < rows; k += gemm::kDepth)
+            gemm::multiply_block({values + (first + k) * stretch, 1, stretch, sums + m * channels * row + o, row,
+                                  channels, k > 0, nullptr},
+                                 gradients + (first + k) * row + o, row, std::min(gemm::kDepth, rows - k),
+                                 static_cast<int>(std::min(width, conv.outputs - o)));
+        }
+      for (std::int64_t i = 0; i < channels; ++i) gather(conv, plan, sums + i * row, channels * row, c + i, result);
+      scratch.values.trim();
+      scratch.sums.trim();
+    });
   }
+  gradient_scratch.trim();
 }
 
 }  // namespace pyseg::atrous_conv

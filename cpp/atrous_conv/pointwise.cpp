@@ -31,7 +31,7 @@ void pointwise_forward(const Conv& conv, const float* planes, const float* weigh
                        float* out, const Executor& executor) {
   const std::int64_t width = gemm::kernels().columns, step = gemm::kernels().rows;
   const std::int64_t area = conv.height * conv.width, parts = (area + kPixels - 1) / kPixels;
-  executor.queue(conv.images * parts, [&](std::int64_t task) {
+  executor.each(conv.images * parts, [&](std::int64_t task) {
     static thread_local Scratch<float> scratch;
     float* b = scratch.take(gemm::kDepth * kPixels);
     const std::int64_t image = task / parts, first = task % parts * kPixels, count = std::min(kPixels, area - first);

@@ -124,29 +124,35 @@ void transform_tile(const Conv& conv, const Block& block, std::int64_t number, c
 
 void winograd_forward(const Conv& conv, const float* pixels, const float* packed, const gemm::Epilogue& epilogue,
                       const Output& out, const Executor& executor) {
-  static thread_local Scratches scratch;
   const Plan plan(conv);
   const std::int64_t panels = gemm::panel_count(conv.outputs), size = gemm::packed_size(conv.channels, conv.outputs);
   const std::int64_t sum_row = line_of(conv.outputs), value_row = line_of(std::min(conv.channels, kMostStretch));
-  for (const Block& block : blocks(plan, conv.images, block_rows(conv, plan, value_row + sum_row))) {
+  const std::int64_t rows = block_rows(conv, plan, value_row + sum_row);
+  const std::vector<Block> all = blocks(plan, conv.images, rows, executor.threads());
+  executor.queue(static_cast<std::int64_t>(all.size()), [&](std::int64_t task) {
+    static thread_local Scratches scratch;
+    const Block& block = all[static_cast<std::size_t>(task)];
     float* values = scratch.values.take(block.rows() * value_row);
     float* sums = scratch.sums.take(block.rows() * sum_row);
     for (std::int64_t c = 0; c < conv.channels; c += kMostStretch) {
       const std::int64_t stretch = std::min(kMostStretch, conv.channels - c);
-      executor.each(block.tiles(), [&](std::int64_t tile) {
+      for (std::int64_t tile = 0; tile < block.tiles(); ++tile)
         transform_tile(conv, block, tile, pixels, c, stretch, values, value_row);
-      });
-      executor.queue(plan.matrices() * panels, [&](std::int64_t task) {
-        const std::int64_t matrix = task / panels, row = block.base[static_cast<std::size_t>(matrix)];
-        const gemm::Panel panel = gemm::panel(packed + matrix * size, conv.channels, conv.outputs, task % panels);
-        gemm::multiply_block({values + row * value_row, value_row, 1, sums + row * sum_row + panel.first, sum_row,
-                              block.base[static_cast<std::size_t>(matrix) + 1] - row, c > 0, nullptr},
-                             panel.data + c * panel.step, panel.step, stretch, panel.columns);
-      });
+      for (std::int64_t matrix = 0; matrix < plan.matrices(); ++matrix)
+        for (std::int64_t p = 0; p < panels; ++p) {
+          const std::int64_t row = block.base[static_cast<std::size_t>(matrix)];
+          const std::int64_t count = block.base[static_cast<std::size_t>(matrix) + 1] - row;
+          const gemm::Panel panel = gemm::panel(packed + matrix * size, conv.channels, conv.outputs, p);
+          gemm::multiply_block({values + row * value_row, value_row, 1, sums + row * sum_row + panel.first, sum_row,
+                                count, c > 0, nullptr},
+                               panel.data + c * panel.step, panel.step, stretch, panel.columns);
+        }
     }
-    executor.each(block.tiles(),
-                  [&](std::int64_t tile) { Tile(conv, block, tile).outputs(sums, sum_row, epilogue, out); });
-  }
+    for (std::int64_t tile = 0; tile < block.tiles(); ++tile)
+      Tile(conv, block, tile).outputs(sums, sum_row, epilogue, out);
+    scratch.values.trim();
+    scratch.sums.trim();
+  });
 }
 
 }  // namespace pyseg::atrous_conv

@@ -57,6 +57,10 @@ class Scratch {
     data_ = nullptr;
     capacity_ = 0;
   }
+  // Gives a large buffer back; a small one is kept for the next call.
+  void trim(std::int64_t most_bytes = std::int64_t{64} << 20) {
+    if (bytes() > most_bytes) release();
+  }
 
  private:
   T* data_ = nullptr;

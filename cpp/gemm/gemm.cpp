@@ -59,19 +59,21 @@ void multiply_block(const Block& block, const float* b, std::int64_t b_step, std
 
 void multiply(const float* a, std::int64_t a_row, std::int64_t rows, const float* packed, std::int64_t depth,
               std::int64_t columns, float* c, std::int64_t c_row, const Epilogue& epilogue, const Executor& executor) {
-  const std::int64_t panels = panel_count(columns);
-  const std::int64_t blocks = std::max<std::int64_t>((rows + kBlockRows - 1) / kBlockRows, 1);
-  const std::int64_t step = rounded((rows + blocks - 1) / blocks, kernels().rows);
-  executor.queue(blocks * panels, [&](std::int64_t task) {
-    const std::int64_t first = task / panels * step, count = std::min(step, rows - first);
-    if (count <= 0) return;
-    const Panel p = panel(packed, depth, columns, task % panels);
-    const Epilogue end = epilogue.from(p.first);
-    for (std::int64_t k = 0; k == 0 || k < depth; k += kDepth) {
-      const std::int64_t stretch = std::min(kDepth, depth - k);
-      multiply_block({a + first * a_row + k, a_row, 1, c + first * c_row + p.first, c_row, count, k > 0,
-                      k + stretch >= depth ? &end : nullptr},
-                     p.data + k * p.step, p.step, stretch, p.columns);
+  const std::int64_t panels = panel_count(columns), threads = executor.threads();
+  // Blocks of rows, as many for each thread: a row is read by one of them.
+  const std::int64_t wanted = std::max<std::int64_t>((rows + kBlockRows - 1) / kBlockRows, 1);
+  const std::int64_t parts = rounded(wanted, threads), step = rounded((rows + parts - 1) / parts, kernels().rows);
+  executor.each((rows + step - 1) / std::max<std::int64_t>(step, 1), [&](std::int64_t block) {
+    const std::int64_t first = block * step, count = std::min(step, rows - first);
+    for (std::int64_t i = 0; i < panels; ++i) {
+      const Panel p = panel(packed, depth, columns, i);
+      const Epilogue end = epilogue.from(p.first);
+      for (std::int64_t k = 0; k == 0 || k < depth; k += kDepth) {
+        const std::int64_t stretch = std::min(kDepth, depth - k);
+        multiply_block({a + first * a_row + k, a_row, 1, c + first * c_row + p.first, c_row, count, k > 0,
+                        k + stretch >= depth ? &end : nullptr},
+                       p.data + k * p.step, p.step, stretch, p.columns);
+      }
     }
   });
 }

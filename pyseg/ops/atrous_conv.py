@@ -117,6 +117,9 @@ def atrous_conv2d(
         raise ValueError(f"atrous_conv2d: algorithm must be one of {', '.join(_ALGORITHMS)}, got {algorithm!r}")
     if activation not in (None, "relu"):
         raise ValueError(f"atrous_conv2d: activation must be 'relu' or None, got {activation!r}")
+    for name, array in (("x", x), ("weight", weight), ("bias", bias)):
+        if not hasattr(array, "shape") and not (array is None and name == "bias"):
+            raise TypeError(f"atrous_conv2d: {name} must be a NumPy, CuPy or torch array, got {type(array).__name__}")
     steps, rate = _pair("stride", stride, 1), _pair("dilation", dilation, 1)
     parts = integer("atrous_conv2d", "groups", groups, 1)
     if len(x.shape) == 3:
@@ -184,7 +187,9 @@ def _on_torch(
     if any(beyond):
         x = F.pad(x, (0, beyond[1], 0, beyond[0]))
     if algorithm == "auto" and groups > 1 and weight.shape[1] == 1 and weight.is_floating_point():
-        y: Tensor = depthwise_conv2d(x, weight, bias, stride=stride, padding=padding, dilation=dilation, activation=activation)
+        y: Tensor = depthwise_conv2d(
+            x, weight, bias, stride=stride, padding=padding, dilation=dilation, activation=activation
+        )
         return y
     chosen = _chosen_for_torch(x, weight, bias, stride, padding, groups, algorithm)
     if chosen == "torch":
@@ -234,8 +239,8 @@ def _chosen_for_torch(
         chosen = choose_algorithm(x.shape[1], weight.shape[0], kernel, stride, padding, size, last)
         fast = chosen == "winograd" and backends.allow_winograd4 and not training
         return "winograd4" if fast else chosen
-    if x.device.type != "cpu" or x.dtype == torch.float64:
-        raise ValueError(
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise TypeError(
             f"atrous_conv2d: algorithm {algorithm!r} needs float32, bfloat16 or float16 on the CPU, got {x.dtype} on "
             f"{x.device}"
         )

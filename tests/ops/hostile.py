@@ -17,6 +17,7 @@ OURS = (
     "depthwise_conv2d",
     "PermutohedralLattice",
     "DenseCRF",
+    "aspp",
     "atrous_conv2d",
     "roi_align",
     "nms",

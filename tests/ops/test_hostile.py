@@ -22,6 +22,7 @@ GROUPS = [
     *("max_unpool", "max_unpool bypass"),
     *("crf", "crf arrays", "crf labels", "lattice", "crf bypass"),
     *("roi_align", "nms", "paste_masks"),
+    "atrous_conv",
 ]
 
 
@@ -53,6 +54,7 @@ def test_only_errors_in_words(group):
 
 def main(group, after):
     import hostile
+    import hostile_atrous_conv
     import hostile_boxes
     import hostile_crf
     import hostile_crf_rest
@@ -67,6 +69,7 @@ def main(group, after):
     import torch
 
     add = {
+        "atrous_conv": hostile_atrous_conv.atrous_conv_cases,
         "slic": hostile_slic.slic_cases,
         "quickshift": hostile_quickshift.quickshift_cases,
         "felzenszwalb": hostile_felzenszwalb.felzenszwalb_cases,
