@@ -61,11 +61,13 @@ def choose_algorithm(
     padding: tuple[int, int],
     size: tuple[int, int],
     channels_last: bool,
+    threads: int,
 ) -> str:
     """What "auto" takes for a dense float32 convolution on the CPU: "winograd", "direct", "pointwise" or "torch".
 
     The rule is that of benchmarks/results/atrous_conv.md: pieces win where products outweigh transforms; our matrix
-    products are ahead of torch's where they are deep, and of its planes where those are not whole vectors.
+    products are ahead of torch's on one thread where they are deep, and of its planes where these are not whole
+    vectors.
     """
     if stride != (1, 1) or min(channels, outputs) < 32 or size[0] * size[1] < 64:
         return "torch"
@@ -73,8 +75,9 @@ def choose_algorithm(
         return "winograd"
     if kernel == (1, 1) and padding == (0, 0) and channels >= 256 and outputs >= 64:
         if channels_last:
-            return "direct"
-        return "pointwise" if size[0] * size[1] % 16 else "torch"
+            return "direct" if threads == 1 else "torch"
+        deep = threads == 1 or channels >= 1024
+        return "pointwise" if deep and size[0] * size[1] % 16 else "torch"
     return "torch"
 
 
@@ -236,7 +239,8 @@ def _chosen_for_torch(
             return "torch"
         last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
         size = x.shape[2], x.shape[3]
-        chosen = choose_algorithm(x.shape[1], weight.shape[0], kernel, stride, padding, size, last)
+        threads = 2 if torch.compiler.is_compiling() else torch.get_num_threads()  # which cannot be traced
+        chosen = choose_algorithm(x.shape[1], weight.shape[0], kernel, stride, padding, size, last, threads)
         fast = chosen == "winograd" and backends.allow_winograd4 and not training
         return "winograd4" if fast else chosen
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
@@ -290,7 +294,7 @@ def _on_numpy(
         )
     if algorithm == "auto":
         channels, outputs = w.shape[1], w.shape[0] // groups
-        chosen = choose_algorithm(channels, outputs, kernel, stride, padding, values.shape[2:], False)
+        chosen = choose_algorithm(channels, outputs, kernel, stride, padding, values.shape[2:], False, 1)
         if chosen == "torch":
             chosen = "direct"
         if chosen == "winograd" and backends.allow_winograd4:

@@ -160,6 +160,18 @@ def test_compile(dynamic):
             torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_points_compile(last):
+    layer = nn.AtrousConv2d(256, 64, 1)
+    x = torch.randn(1, 256, 13, 15)
+    if last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        torch.testing.assert_close(compiled(x), F.conv2d(x, layer.weight, layer.bias), rtol=1e-4, atol=1e-4)
+
+
 def test_export():
     layer = nn.AtrousConv2d(35, 33, 3, padding=4, dilation=4).eval()
     x = torch.randn(1, 35, 20, 20)
