@@ -23,6 +23,7 @@ from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
+from pyseg.ops.relpos_attention import relpos_attention, relpos_attention_qkv
 from pyseg.ops.slic import slic
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 from pyseg.ops.turbopixels import turbopixels
@@ -55,6 +56,8 @@ __all__ = [
     "patch",
     "quickshift",
     "reference",
+    "relpos_attention",
+    "relpos_attention_qkv",
     "set_num_threads",
     "slic",
     "superpixel_stats",

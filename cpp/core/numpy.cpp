@@ -16,6 +16,7 @@ PYSEG_BIND(dense_crf)
 PYSEG_BIND(felzenszwalb)
 PYSEG_BIND(permutohedral)
 PYSEG_BIND(quickshift)
+PYSEG_BIND(relpos_attention)
 PYSEG_BIND(slic)
 PYSEG_BIND(superpixel_stats)
 PYSEG_BIND(turbopixels)
@@ -47,6 +48,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   pyseg::felzenszwalb::bind(m);
   pyseg::permutohedral::bind(m);
   pyseg::quickshift::bind(m);
+  pyseg::relpos_attention::bind(m);
   pyseg::slic::bind(m);
   pyseg::superpixel_stats::bind(m);
   pyseg::turbopixels::bind(m);

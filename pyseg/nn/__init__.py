@@ -6,12 +6,14 @@ from pyseg.nn.aspp import ASPP
 from pyseg.nn.atrous_conv import AtrousConv2d, SeparableAtrousConv2d
 from pyseg.nn.dense_crf import DenseCRF
 from pyseg.nn.patching import PatchReport, Replacement, patch, unpatch
+from pyseg.nn.relpos_attention import RelPosAttention
 
 __all__ = [
     "ASPP",
     "AtrousConv2d",
     "DenseCRF",
     "PatchReport",
+    "RelPosAttention",
     "Replacement",
     "SeparableAtrousConv2d",
     "patch",

@@ -9,6 +9,7 @@ from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
+from pyseg.ops.relpos_attention import relpos_attention, relpos_attention_qkv
 from pyseg.ops.slic import slic, slic_batch
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
 from pyseg.ops.turbopixels import turbopixels
@@ -25,6 +26,8 @@ __all__ = [
     "dense_crf",
     "felzenszwalb",
     "quickshift",
+    "relpos_attention",
+    "relpos_attention_qkv",
     "slic",
     "slic_batch",
     "superpixel_stats",

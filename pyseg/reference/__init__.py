@@ -8,6 +8,7 @@ from pyseg.reference.dense_crf import dense_crf
 from pyseg.reference.felzenszwalb import felzenszwalb
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
 from pyseg.reference.quickshift import quickshift
+from pyseg.reference.relpos_attention import relpos_attention
 from pyseg.reference.slic import slic
 from pyseg.reference.superpixel_stats import superpixel_stats
 from pyseg.reference.turbopixels import turbopixels
@@ -20,6 +21,7 @@ __all__ = [
     "dense_crf",
     "felzenszwalb",
     "quickshift",
+    "relpos_attention",
     "slic",
     "superpixel_stats",
     "turbopixels",
