@@ -27,6 +27,7 @@ OPS = {
     "dense_crf": "crf_report",
     "felzenszwalb": "family_report",
     "quickshift": "family_report",
+    "relpos_attention": "relpos_report",
     "turbopixels": "family_report",
 }
 

@@ -57,7 +57,7 @@ struct Pass {
   void load_queries(const Workspace& w, std::int64_t b, std::int64_t h, std::int64_t first, std::int64_t count) const;
   void keys_of(const Workspace& w, std::int64_t first, std::int64_t count, std::int64_t key) const;
   void block(const Workspace& w, std::int64_t first, std::int64_t count, float* tables_to) const;
-  void head(const Workspace& w, std::int64_t b, std::int64_t h, float* tables_to) const;
+  void head(const Workspace& w, std::int64_t index, float* tables_to) const;
 };
 
 void Pass::load_queries(const Workspace& w, std::int64_t b, std::int64_t h, std::int64_t first,
@@ -126,7 +126,8 @@ void Pass::block(const Workspace& w, std::int64_t first, std::int64_t count, flo
   of_table(cut.of_y, 2 * p.width - 1);
 }
 
-void Pass::head(const Workspace& w, std::int64_t b, std::int64_t h, float* tables_to) const {
+void Pass::head(const Workspace& w, std::int64_t index, float* tables_to) const {
+  const std::int64_t b = index / p.heads, h = index % p.heads;
   const float scale = static_cast<float>(p.scale);
   read_panels(p, cut, p.k, b, h, scale, w.key_panels.get(), nullptr, w.keys.get());
   read_panels(p, cut, p.v, b, h, 1.0f, w.value_panels.get(), w.spare.get(), nullptr);
@@ -168,7 +169,7 @@ void backward(const Problem& p, const View& out, const void* norms, const View& 
     const Workspace w(cut);
     for (std::int64_t task = begin; task < end; ++task)
       for (std::int64_t head = task * heads / tasks; head < (task + 1) * heads / tasks; ++head)
-        pass.head(w, head / p.heads, head % p.heads, parts.get() + task * size);
+        pass.head(w, head, parts.get() + task * size);
   });
   reduce(parts.get(), tasks, cut, 0, 2 * p.height - 1, static_cast<float*>(to.rel_h));
   reduce(parts.get(), tasks, cut, cut.of_y, 2 * p.width - 1, static_cast<float*>(to.rel_w));

@@ -2,8 +2,6 @@
 // k on top, exponentials against the largest score so far, and their product with v on top of what earlier blocks gave
 // (online softmax: Milakov and Gimelshein, 2018; Dao et al., "FlashAttention", NeurIPS 2022). A thread holds k as
 // panels of columns and v as rows, of one head, 2 MB for 64 x 64 pixels and d = 64; six rows of scores are 5 KB.
-#include <limits>
-
 #include "core/check.h"
 #include "relpos_attention/blocks.h"
 
@@ -36,8 +34,6 @@ void block(const Problem& p, const Cut& cut, const Tables& tables, const Workspa
   const std::int64_t groups = (count + kRows - 1) / kRows;
   for (std::int64_t i = 0; i < groups * kRows; i += kRows)
     biases_of(p, cut, tables, q + i * cut.row, first + i, count - i, biases + i * cut.table_row);
-  std::fill(w.running.get(), w.running.get() + groups * kRows, Running{-std::numeric_limits<float>::infinity(), 0.0f});
-  std::fill(out, out + groups * kRows * cut.row, 0.0f);
   for (std::int64_t key = 0; key < cut.tokens; key += cut.keys)
     for (std::int64_t i = 0; i < groups * kRows; i += kRows) {
       Group group = group_of(p, cut, first + i, count - i, biases + i * cut.table_row, w.scores.get());
@@ -46,7 +42,7 @@ void block(const Problem& p, const Cut& cut, const Tables& tables, const Workspa
       scores_of(cut, group, q + i * cut.row, w.keys.get());
       row_kernels().softmax(group, w.running.get() + i, out + i * cut.row, cut.row, cut.row);
       tile_kernels().product({group.scores, cut.score_row, 1, w.values.get() + key * cut.row, cut.row, group.count,
-                              out + i * cut.row, cut.row, cut.row, true});
+                              out + i * cut.row, cut.row, cut.row, key > 0});
     }
 }
 

@@ -52,7 +52,8 @@ PYSEG_DISPATCH(TileKernels, tile_kernels)
 struct RowKernels {
   // Scores = biases, up to the next whole chunk minus infinity.
   void (*bias)(const Group& g);
-  // Scores to exponentials; rows of `out`, `channels` each (a multiple of kChunk), to the new largest score.
+  // Scores to exponentials; rows of `out`, `channels` each (a multiple of kChunk), to the new largest score. With the
+  // first keys nothing is looked at of `running` and `out`.
   void (*softmax)(const Group& g, Running* running, float* out, std::int64_t out_row, std::int64_t channels);
   // Scores to probabilities p, and grad (gradients of p, in rows of the same length) to p (grad - delta).
   void (*gradient)(const Group& g, const Norm* norms, const float* delta, float* grad);

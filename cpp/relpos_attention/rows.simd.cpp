@@ -31,20 +31,26 @@ struct Chunk {
   PYSEG_PARTS store(p + part * kLanes, c.part[part]);
 }
 
-inline float sum_of(const Chunk& c) {
-  using Four = float __attribute__((vector_size(16)));
+using Four = float __attribute__((vector_size(16)));
+
+// f of all 16, in a fixed tree.
+template <typename F>
+[[gnu::always_inline]] inline float fold(const Chunk& c, F f) {
+  using Index = std::int32_t __attribute__((vector_size(16)));
   alignas(64) float values[kChunk];
   store_chunk(values, c);
-  const Four four = (load<Four>(values) + load<Four>(values + 8)) + (load<Four>(values + 4) + load<Four>(values + 12));
-  return (four[0] + four[2]) + (four[1] + four[3]);
+  const Four four =
+      f(f(load<Four>(values), load<Four>(values + 8)), f(load<Four>(values + 4), load<Four>(values + 12)));
+  const Four two = f(four, __builtin_shuffle(four, Index{2, 3, 0, 1}));
+  return f(two, __builtin_shuffle(two, Index{1, 0, 3, 2}))[0];
+}
+
+inline float sum_of(const Chunk& c) {
+  return fold(c, [](const Four& a, const Four& b) -> Four { return a + b; });
 }
 
 inline float most_of(const Chunk& c) {
-  alignas(64) float values[kChunk];
-  store_chunk(values, c);
-  for (int half = kChunk / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) values[i] = values[i + half] > values[i] ? values[i + half] : values[i];
-  return values[0];
+  return fold(c, [](const Four& a, const Four& b) -> Four { return b > a ? b : a; });
 }
 
 // 2^x for x < 127, within 1 ulp; 0 below 2^-126, NaN of NaN. The polynomial is the best of its degree on -1/2 .. 1/2
@@ -102,7 +108,7 @@ void softmax(const Group& g, Running* running, float* out, std::int64_t out_row,
       const Chunk c = load_chunk(scores + j);
       PYSEG_PARTS most.part[part] = c.part[part] > most.part[part] ? c.part[part] : most.part[part];
     }
-    const float found = most_of(most), before = running[i].most;
+    const float found = most_of(most), before = g.first == 0 ? found : running[i].most;
     const float now = found > before ? found : before;
     const Floats log2e = splat(kLog2E), level = splat(-(now * kLog2E));
     Chunk sum = {};
@@ -113,6 +119,10 @@ void softmax(const Group& g, Running* running, float* out, std::int64_t out_row,
         sum.part[part] += c.part[part];
       }
       store_chunk(scores + j, c);
+    }
+    if (g.first == 0) {  // nothing before
+      running[i] = {now, sum_of(sum)};
+      continue;
     }
     const Floats factor = exp2_of(splat((before - now) * kLog2E));
     running[i] = {now, running[i].sum * factor[0] + sum_of(sum)};

@@ -20,13 +20,15 @@ def run(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor, height: i
     """[B, heads, H W, d] of tensors of that shape."""
     for name, x in (("q", q), ("k", k), ("v", v)):
         _check(name, x, q)
-    tables = [_check_table(name, x, q) for name, x in (("rel_h", rel_h), ("rel_w", rel_w))]
-    tables = [table_of(x, n) for x, n in zip(tables, (height, width), strict=True)]
+    of_y = table_of(_check_table("rel_h", rel_h, q), height)
+    of_x = table_of(_check_table("rel_w", rel_w, q), width)
     if q.device.type != "cpu":
-        tables = [x.to(q.dtype) for x in tables]
-        return F.scaled_dot_product_attention(q, k, v, bias(q, *tables, height, width), scale=scale)
+        whole = bias(q, of_y.to(q.dtype), of_x.to(q.dtype), height, width)
+        return F.scaled_dot_product_attention(q, k, v, whole, scale=scale)
     _runtime.load_torch()
-    out, _ = torch.ops.pyseg.relpos_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), *tables, scale)
+    out, _ = torch.ops.pyseg.relpos_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), of_y, of_x, scale
+    )
     return out.transpose(1, 2)  # type: ignore[no-any-return]
 
 
@@ -36,11 +38,10 @@ def run_packed(qkv: Tensor, rel_h: Tensor, rel_w: Tensor, height: int, width: in
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         return run(q, k, v, rel_h, rel_w, height, width, scale).transpose(1, 2)
     _check("qkv", qkv, qkv)
-    tables = [_check_table(name, x, qkv) for name, x in (("rel_h", rel_h), ("rel_w", rel_w))]
+    of_y = table_of(_check_table("rel_h", rel_h, qkv), height)
+    of_x = table_of(_check_table("rel_w", rel_w, qkv), width)
     _runtime.load_torch()
-    out, _ = torch.ops.pyseg.relpos_attention_packed(
-        qkv, table_of(tables[0], height), table_of(tables[1], width), scale
-    )
+    out, _ = torch.ops.pyseg.relpos_attention_packed(qkv, of_y, of_x, scale)
     return out  # type: ignore[no-any-return]
 
 

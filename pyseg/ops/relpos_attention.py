@@ -117,7 +117,8 @@ def _pair(size: Sequence[int]) -> tuple[int, int]:
     if isinstance(size, (str, bytes)) or not hasattr(size, "__len__") or len(size) != 2:
         raise ValueError(f"{_OP}: size must be (height, width), got {size!r}")
     for value in size:
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
+        # The order is for torch.compile, which knows of its symbols that they are integers, and no more.
+        if isinstance(value, bool) or not (isinstance(value, int) or hasattr(value, "__index__")):
             raise TypeError(f"{_OP}: size must be two integers, (height, width), got {value!r}")
     height, width = size
     if height < 1 or width < 1 or height * width > _MOST:

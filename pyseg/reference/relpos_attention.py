@@ -25,12 +25,13 @@ def relpos_attention(
     """
     q, k, v = (x.astype(np.float64) for x in (q, k, v))
     y, x = np.divmod(np.arange(size[0] * size[1]), size[1])
-    rows = _table(rel_h, size[0])[y[:, None] - y[None] + size[0] - 1]  # [H W, H W, d]
-    columns = _table(rel_w, size[1])[x[:, None] - x[None] + size[1] - 1]
-    scores = (q.shape[-1] ** -0.5 if scale is None else scale) * np.einsum("bhic,bhjc->bhij", q, k)
-    scores += np.einsum("bhic,ijc->bhij", q, rows) + np.einsum("bhic,ijc->bhij", q, columns)
+    rows = _table(rel_h, size[0])[y[:, None] - np.arange(size[0]) + size[0] - 1]  # [H W, H, d]
+    columns = _table(rel_w, size[1])[x[:, None] - np.arange(size[1]) + size[1] - 1]
+    scores = (q.shape[-1] ** -0.5 if scale is None else scale) * (q @ k.swapaxes(-1, -2))
+    of_y, of_x = np.einsum("bhic,iyc->bhiy", q, rows), np.einsum("bhic,ixc->bhix", q, columns)
+    scores += of_y[..., y] + of_x[..., x]  # by the row and the column of key j
     weights = np.exp(scores - scores.max(-1, keepdims=True))
-    out: NDArray[np.float64] = np.einsum("bhij,bhjc->bhic", weights / weights.sum(-1, keepdims=True), v)
+    out: NDArray[np.float64] = weights / weights.sum(-1, keepdims=True) @ v
     return out
 
 

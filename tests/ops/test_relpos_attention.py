@@ -1,30 +1,31 @@
 """relpos_attention against its definition and against torch: sizes, dtypes, instruction sets, threads, layouts."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from relpos_peers import eager, problem, relative
 
 import pyseg
 from pyseg import reference
-
-try:
-    from relpos_peers import eager, problem, relative
-except ImportError:
-    import sys
-    from pathlib import Path
-
-    sys.path.insert(0, str(Path(__file__).parent))
-    from relpos_peers import eager, problem, relative
 
 # Sizes: windows, more than one block of keys and queries, rows that are cut by blocks, single rows and columns.
 SIZES = [(14, 14), (16, 16), (20, 23), (1, 1), (1, 300), (300, 1), (3, 5), (15, 17), (2, 200), (31, 13)]
 
 
 def definition(tensors, size, **options):
+    """In float64."""
     arrays = [t.detach().double().numpy() for t in tensors]
     return torch.from_numpy(reference.relpos_attention(*arrays, size, **options))
+
+
+@functools.cache
+def defined(size, channels):
+    tensors = problem(size, 2, 2, channels)
+    return tensors, definition(tensors, size)
 
 
 def packed(q, k, v):
@@ -34,8 +35,7 @@ def packed(q, k, v):
 @pytest.mark.parametrize("channels", [64, 80, 5])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_against_the_definition(size, channels, isa):
-    tensors = problem(size, 2, 2, channels)
-    want = definition(tensors, size)
+    tensors, want = defined(size, channels)
     with torch.no_grad():
         ours = pyseg.relpos_attention(*tensors, size)
         assert relative(ours, want) <= max(2 * relative(eager(*tensors, size), want), 2e-7)
@@ -89,7 +89,7 @@ def test_tables_of_other_lengths_are_interpolated(lengths, dtype):
     size = (9, 16)
     tensors = problem(size, channels=16, dtype=dtype, lengths=lengths)
     want = definition(tensors, size)
-    bound = 1e-6 if dtype == torch.float32 else 1e-14
+    bound = 2e-6 if dtype == torch.float32 else 1e-14
     with torch.no_grad():
         assert relative(eager(*(t.double() for t in tensors), size), want) < 1e-14
         assert relative(pyseg.relpos_attention(*tensors, size), want) < bound
