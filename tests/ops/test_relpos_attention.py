@@ -189,7 +189,7 @@ def test_any_size(data):
         for r, x in zip(results, (doubles, tensors, tensors), strict=True)
     ]
     weight = pairs[0][3].norm() + pairs[0][4].norm() + pairs[0][1].norm()  # what is zero by its nature has no digits
-    if size == (1, 1):  # all of q's, k's and the tables' gradients are zero, and what is left are roundings of this
+    if 1 in size:  # some gradients are zero by their nature, and what is left of them are roundings of this
         weight += 0.25 * tensors[0].norm() * (cotangent * tensors[2]).abs().sum(-1).norm()
     for want, ours, theirs in zip(*pairs, strict=True):
         floor = 1e-6 * (want.norm() + weight)
