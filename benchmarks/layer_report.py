@@ -10,19 +10,22 @@ from report import busy, milliseconds, ratio, speed_rows, unique
 __all__ = ["markdown"]
 
 
-def markdown(document: dict[str, Any]) -> str:
-    """The whole report; all of it comes from the document."""
+def markdown(
+    document: dict[str, Any],
+    peer: str = "torch's faster layout",
+    note: str = "our weights are packed before, and their hash is compared in each call.",
+) -> str:
+    """The whole report; all of it comes from the document. ``note`` ends a sentence on what a call includes."""
     rows = speed_rows(document)
     op = document["benchmarks"][0]["fullname"].partition("test_")[2].partition(".py")[0]
-    parts = [f"# {op}", "Milliseconds; in bold, how many times that is in the time of torch's faster layout."]
+    parts = [f"# {op}", f"Milliseconds; in bold, how many times that is in the time of {peer}."]
     for threads in unique(row["threads"] for row in rows):
         plural = "s" if threads > 1 else ""
         parts += [f"## {threads} thread{plural}", _table([row for row in rows if row["threads"] == threads])]
     parts += ["## Errors", "The largest, against float64, in parts of the largest value.", _errors(rows)]
     notes = [
         "Interleaved in one process. 1 thread: CPU time, medians, ratio = median over rounds; 2 threads: wall clock, "
-        "minima, ratio of minima. Results are fresh tensors each time; our weights are packed before, and their hash "
-        "is compared in each call.",
+        f"minima, ratio of minima. Results are fresh tensors each time; {note}",
         *busy(rows),
         footnote(document["environment"]),
     ]

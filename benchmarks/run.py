@@ -31,6 +31,7 @@ OPS = {
     "felzenszwalb": "family_report",
     "max_unpool": "max_unpool_report",
     "quickshift": "family_report",
+    "relpos_attention": "relpos_report",
     "turbopixels": "family_report",
     "roi_align": "boxes_report",
     "nms": "boxes_report",

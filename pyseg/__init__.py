@@ -36,6 +36,7 @@ from pyseg.ops.nms import batched_nms, nms
 from pyseg.ops.paste_masks import paste_masks
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
+from pyseg.ops.relpos_attention import relpos_attention, relpos_attention_qkv
 from pyseg.ops.roi_align import roi_align
 from pyseg.ops.slic import slic
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
@@ -82,6 +83,8 @@ __all__ = [
     "patch",
     "quickshift",
     "reference",
+    "relpos_attention",
+    "relpos_attention_qkv",
     "roi_align",
     "set_num_threads",
     "slic",

@@ -40,6 +40,14 @@ def felzenszwalb(
     start_label: int,
     kernel: Sequence[float] = ...,
 ) -> tuple[NDArray[np.int32], int]: ...
+def relpos_attention(
+    q: NDArray[Any],
+    k: NDArray[Any],
+    v: NDArray[Any],
+    rel_h: NDArray[Any],
+    rel_w: NDArray[Any],
+    scale: float,
+) -> NDArray[Any]: ...
 def slic(
     image: NDArray[Any],
     axes: Sequence[int],

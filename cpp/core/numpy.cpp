@@ -22,6 +22,7 @@ PYSEG_BIND(paste_masks)
 PYSEG_BIND(permutohedral)
 PYSEG_BIND(quickshift)
 PYSEG_BIND(roi_align)
+PYSEG_BIND(relpos_attention)
 PYSEG_BIND(slic)
 PYSEG_BIND(superpixel_stats)
 PYSEG_BIND(turbopixels)
@@ -59,6 +60,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   pyseg::permutohedral::bind(m);
   pyseg::quickshift::bind(m);
   pyseg::roi_align::bind(m);
+  pyseg::relpos_attention::bind(m);
   pyseg::slic::bind(m);
   pyseg::superpixel_stats::bind(m);
   pyseg::turbopixels::bind(m);

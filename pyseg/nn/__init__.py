@@ -8,6 +8,7 @@ from pyseg.nn.dense_crf import DenseCRF
 from pyseg.nn.max_unpool import MaxPool1d, MaxPool2d, MaxPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from pyseg.nn.ms_deform_attn import MSDeformAttn
 from pyseg.nn.patching import PatchReport, Replacement, patch, unpatch
+from pyseg.nn.relpos_attention import RelPosAttention
 from pyseg.nn.roi_align import MultiScaleRoIAlign, RoIAlign
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "MaxUnpool3d",
     "MultiScaleRoIAlign",
     "PatchReport",
+    "RelPosAttention",
     "Replacement",
     "RoIAlign",
     "SeparableAtrousConv2d",

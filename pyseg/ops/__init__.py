@@ -22,6 +22,7 @@ from pyseg.ops.nms import batched_nms, nms
 from pyseg.ops.paste_masks import paste_masks
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
+from pyseg.ops.relpos_attention import relpos_attention, relpos_attention_qkv
 from pyseg.ops.roi_align import roi_align
 from pyseg.ops.slic import slic, slic_batch
 from pyseg.ops.superpixel_stats import SuperpixelStats, superpixel_stats
@@ -53,6 +54,8 @@ __all__ = [
     "nms",
     "paste_masks",
     "quickshift",
+    "relpos_attention",
+    "relpos_attention_qkv",
     "roi_align",
     "slic",
     "slic_batch",

@@ -13,6 +13,7 @@ from pyseg.reference.nms import batched_nms, nms
 from pyseg.reference.paste_masks import paste_masks
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
 from pyseg.reference.quickshift import quickshift
+from pyseg.reference.relpos_attention import relpos_attention
 from pyseg.reference.roi_align import roi_align, roi_align_backward
 from pyseg.reference.slic import slic
 from pyseg.reference.superpixel_stats import superpixel_stats
@@ -35,6 +36,7 @@ __all__ = [
     "nms",
     "paste_masks",
     "quickshift",
+    "relpos_attention",
     "roi_align",
     "roi_align_backward",
     "slic",
