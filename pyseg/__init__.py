@@ -21,6 +21,7 @@ from pyseg.ops.atrous_conv import atrous_conv2d
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
+from pyseg.ops.masked_attention import mask_bitmap, masked_attention
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
 from pyseg.ops.slic import slic
@@ -49,6 +50,8 @@ __all__ = [
     "get_num_threads",
     "images",
     "info",
+    "mask_bitmap",
+    "masked_attention",
     "metrics",
     "nn",
     "ops",

@@ -84,7 +84,8 @@ def torch_ops() -> Any:
     import pyseg.ops._aspp_torch
     import pyseg.ops._atrous_torch
     import pyseg.ops._crf_autograd
-    import pyseg.ops._fakes  # noqa: F401  (they register theirs)
+    import pyseg.ops._fakes
+    import pyseg.ops._masked_attention_autograd  # noqa: F401  (they register theirs)
 
     _torch_ops = torch.ops.pyseg
     return _torch_ops

@@ -14,6 +14,7 @@ PYSEG_BIND(atrous_conv)
 PYSEG_BIND(cut)
 PYSEG_BIND(dense_crf)
 PYSEG_BIND(felzenszwalb)
+PYSEG_BIND(masked_attention)
 PYSEG_BIND(permutohedral)
 PYSEG_BIND(quickshift)
 PYSEG_BIND(slic)
@@ -45,6 +46,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   pyseg::cut::bind(m);
   pyseg::dense_crf::bind(m);
   pyseg::felzenszwalb::bind(m);
+  pyseg::masked_attention::bind(m);
   pyseg::permutohedral::bind(m);
   pyseg::quickshift::bind(m);
   pyseg::slic::bind(m);

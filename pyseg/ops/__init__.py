@@ -7,6 +7,7 @@ from pyseg.ops.atrous_conv import atrous_conv2d
 from pyseg.ops.crf_kernels import Bilateral, Features, Gaussian
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.felzenszwalb import felzenszwalb
+from pyseg.ops.masked_attention import mask_bitmap, masked_attention
 from pyseg.ops.permutohedral import PermutohedralLattice
 from pyseg.ops.quickshift import quickshift
 from pyseg.ops.slic import slic, slic_batch
@@ -24,6 +25,8 @@ __all__ = [
     "atrous_conv2d",
     "dense_crf",
     "felzenszwalb",
+    "mask_bitmap",
+    "masked_attention",
     "quickshift",
     "slic",
     "slic_batch",

@@ -6,6 +6,7 @@ from pyseg.reference import cut
 from pyseg.reference.atrous_conv import atrous_conv2d
 from pyseg.reference.dense_crf import dense_crf
 from pyseg.reference.felzenszwalb import felzenszwalb
+from pyseg.reference.masked_attention import masked_attention
 from pyseg.reference.permutohedral import BruteForce, PermutohedralLattice
 from pyseg.reference.quickshift import quickshift
 from pyseg.reference.slic import slic
@@ -19,6 +20,7 @@ __all__ = [
     "cut",
     "dense_crf",
     "felzenszwalb",
+    "masked_attention",
     "quickshift",
     "slic",
     "superpixel_stats",
