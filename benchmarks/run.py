@@ -26,6 +26,7 @@ OPS = {
     "slic": "report",
     "dense_crf": "crf_report",
     "felzenszwalb": "family_report",
+    "masked_attention": "layer_report",
     "quickshift": "family_report",
     "turbopixels": "family_report",
 }

@@ -1,10 +1,10 @@
 // The forward inner loops: one chunk of 256 keys of one head, packed, against every query.
 //
-// A query tests its 16 tiles of the chunk at once and takes the ones with a bit: scores of up to 8 tiles at a time, the
-// mask as 16 bits over a vector of scores, one rescaling of its sums a chunk (online softmax: Milakov and Gimelshein,
-// 2018), then the values. Keys are [tile][dim][16], so that a vector is a tile and q a broadcast value; values are rows,
-// so that a weight is one. A chunk is 2 x 32 KB at dim 32 and stays in the second level cache for all queries; a query's
-// state is 3 lines. What bounds it are multiply-adds, and their loads: one a multiply-add.
+// Tiles come in groups of 16 KB, and of a group only the queries that have any of it: scores of its tiles together, the
+// mask as 16 bits over a vector of scores, one rescaling of its sums a group (online softmax: Milakov and Gimelshein,
+// 2018), then the values. Keys are [tile][dim][16], so that a vector is a tile and q a broadcast value; values are
+// rows, so that a weight is one. What bounds it are multiply-adds and their loads, one a multiply-add, and at low
+// densities the memory that keys and values come from: it is asked for the next rows meanwhile.
 #include "core/vectors.h"
 #include "masked_attention/kernels.h"
 #include "masked_attention/lanes.h"
@@ -83,16 +83,24 @@ bool pack(const float* const* rows, std::int64_t dim, std::int64_t padded, float
   return finite;
 }
 
-unsigned active(const std::uint16_t* const* bits, std::int64_t queries, std::int64_t at) {
-  std::uint64_t any[4] = {};
+unsigned active(const std::uint16_t* const* bits, std::int64_t queries, std::int64_t at, Active& result) {
+  unsigned any = 0;
   for (std::int64_t i = 0; i < queries; ++i) {
-    std::uint64_t words[4];
-    std::memcpy(words, bits[i] + at, 32);
-    for (int w = 0; w < 4; ++w) any[w] |= words[w];
+    result.tiles[i] = static_cast<std::uint16_t>(tiles_with_bits(bits[i] + at));
+    any |= result.tiles[i];
   }
-  std::uint16_t tiles[kTiles];
-  std::memcpy(tiles, any, 32);
-  return tiles_with_bits(tiles);
+  const unsigned mask = (1u << result.together) - 1;
+  for (int g = 0; g < kTiles; ++g) {
+    std::int32_t n = 0;
+    std::int32_t* order = result.order + g * queries;
+    const int first = g * result.together;
+    for (std::int64_t i = 0; first < kTiles && (any >> first & mask) != 0 && i < queries; ++i) {
+      order[n] = static_cast<std::int32_t>(i);
+      n += (result.tiles[i] >> first & mask) != 0 ? 1 : 0;
+    }
+    result.counts[g] = n;
+  }
+  return any;
 }
 
 inline float largest(const Floats& v) {
@@ -109,11 +117,10 @@ inline float largest(const Floats& v) {
 }
 
 template <bool Careful>
-inline void attend(const Chunk& chunk, std::int64_t i) {
+inline void attend(const Chunk& chunk, std::int64_t i, unsigned group) {
   const std::uint16_t* bits = chunk.bits[i] + chunk.at;
   int tiles[kTiles];
-  const int count = list_tiles(bits, tiles);
-  if (count == 0) return;
+  const int count = list_tiles(chunk.active->tiles[i] & group, tiles);
   alignas(64) float scores[kTiles * kKeys];
   products(chunk.q + i * chunk.dim, chunk.dim, chunk.keys, tiles, count, scores);
 
@@ -152,10 +159,16 @@ inline void attend(const Chunk& chunk, std::int64_t i) {
 }
 
 void forward(const Chunk& chunk) {
-  if (chunk.careful) {
-    for (std::int64_t i = 0; i < chunk.queries; ++i) attend<true>(chunk, i);
-  } else {
-    for (std::int64_t i = 0; i < chunk.queries; ++i) attend<false>(chunk, i);
+  Ahead ahead(chunk, visits(chunk));
+  const Active& active = *chunk.active;
+  for (int g = 0; g * active.together < kTiles; ++g) {
+    const unsigned group = ((1u << active.together) - 1) << (g * active.together);
+    for (std::int32_t n = 0; n < active.counts[g]; ++n) {
+      ahead.next();
+      const std::int64_t i = active.order[g * chunk.queries + n];
+      if (chunk.careful) attend<true>(chunk, i, group);
+      else attend<false>(chunk, i, group);
+    }
   }
 }
 

@@ -1,7 +1,8 @@
-// The backward loops: a head is a task. Each key is in one chunk and its gradient is complete when the chunk is done: no
-// atomics, and the same sums for any number of threads.
+// The backward loops: some heads are a task, as forward. Each key is in one chunk and its gradient is complete when the
+// chunk is done: no atomics, and the same sums for any number of threads.
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "core/workspace.h"
 #include "masked_attention/kernels.h"
@@ -10,11 +11,13 @@
 namespace pyseg::masked_attention {
 namespace {
 
-constexpr std::int64_t kQueries = 256;  // at a time: their slots, up to 512 KB, stay in the second level cache
+constexpr std::int64_t kQueries = 256;  // at a time: their slots, 128 KB at dim 32, stay in the second level cache
 
 struct Space {
   Scratch<float> keys, values, plain, q, grad, delta, of_q, of_k, of_v, slots;
   Scratch<Entry> entries;
+  Scratch<std::uint16_t> tiles;
+  Scratch<std::int32_t> order;
 };
 
 Space& space() {
@@ -22,60 +25,79 @@ Space& space() {
   return mine;
 }
 
+// Heads [head, head + heads) of one image.
 struct Task {
   const Problem<float>& p;
   const Gradients<float>& g;
   const Masks& masks;
-  std::int64_t b, head, padded;
+  std::int64_t b, head, heads, padded;
 
   void run() const {
     Space& s = space();
-    const std::int64_t n = p.queries, size = kTiles * kKeys * padded;
+    const std::int64_t n = p.queries, size = kTiles * kKeys * padded, rows = heads * n;
     const std::int64_t block = std::min(n, kQueries);
     float *keys = s.keys.take(size), *values = s.values.take(size), *plain = s.plain.take(size);
+    float *q = s.q.take(rows * padded), *grad = s.grad.take(rows * padded), *delta = s.delta.take(rows);
+    float* of_q = s.of_q.take(rows * padded);
+    std::fill_n(of_q, rows * padded, 0.0f);
+    Active active{tiles_together(padded), s.tiles.take(block), s.order.take(kTiles * block), {}};
     GradientChunk chunk{};
     chunk.keys = keys;
     chunk.values = values;
     chunk.plain_keys = plain;
     chunk.dim = padded;
+    chunk.active = &active;
     chunk.of_k = s.of_k.take(size);
     chunk.of_v = s.of_v.take(size);
-    chunk.slots = s.slots.take(block * kTiles * 2 * kKeys);
+    chunk.slots = s.slots.take(block * active.together * 2 * kKeys);
     chunk.entries = s.entries.take(block * kTiles);
-    const bool finite = queries(s.q.take(n * padded), s.grad.take(n * padded), s.delta.take(n));
-    std::fill_n(s.of_q.take(n * padded), n * padded, 0.0f);
+    chunk.length = p.dim;
+    bool finite = true;
+    for (std::int64_t h = 0; h < heads; ++h)
+      finite = queries(head + h, q + h * n * padded, grad + h * n * padded, delta + h * n) && finite;
+    std::vector<const float*> ahead;
     for (std::int64_t c = 0; c < p.layout.chunks(); ++c) {
       chunk.at = c * kTiles;
-      const unsigned tiles = kernels().active(masks.of(b, 0), n, chunk.at);
-      chunk.careful = !pack(c, tiles, keys, values, plain) || !finite;
-      for (std::int64_t first = 0; tiles != 0 && first < n; first += block) {
-        chunk.queries = std::min(block, n - first);
-        chunk.bits = masks.of(b, first);
-        chunk.q = s.q.get() + first * padded;
-        chunk.grad = s.grad.get() + first * padded;
-        chunk.lse = g.lse + (b * p.heads + head) * n + first;
-        chunk.delta = s.delta.get() + first;
-        chunk.of_q = s.of_q.get() + first * padded;
-        chunk.accumulate = first > 0;
-        gradient_kernels().backward(chunk);
+      unsigned tiles = 0;
+      for (std::int64_t first = 0; first < n; first += block)
+        tiles |= kernels().active(masks.of(b, first), std::min(block, n - first), chunk.at, active);
+      for (std::int64_t h = 0; h < heads; ++h) {
+        chunk.careful = !pack(c, tiles, head + h, keys, values, plain) || !finite;
+        next_rows(p, b, c, tiles, head, heads, h, ahead);
+        chunk.ahead = ahead.data();
+        chunk.ahead_count = static_cast<std::int64_t>(ahead.size());
+        for (std::int64_t first = 0; tiles != 0 && first < n; first += block) {
+          const std::int64_t at = h * n + first;
+          chunk.queries = std::min(block, n - first);
+          chunk.bits = masks.of(b, first);
+          if (n > block) kernels().active(chunk.bits, chunk.queries, chunk.at, active);
+          chunk.q = q + at * padded;
+          chunk.grad = grad + at * padded;
+          chunk.lse = g.lse + (b * p.heads + head) * n + at;
+          chunk.delta = delta + at;
+          chunk.of_q = of_q + at * padded;
+          chunk.accumulate = first > 0;
+          gradient_kernels().backward(chunk);
+        }
+        unpack(c, tiles, head + h, chunk);
       }
-      unpack(c, tiles, chunk);
     }
     const float scale = factor();
-    for (std::int64_t i = 0; i < n; ++i)
-      for (std::int64_t d = 0; d < p.dim; ++d)
-        g.q[((b * n + i) * p.heads + head) * p.dim + d] = s.of_q.get()[i * padded + d] * scale;
+    for (std::int64_t h = 0; h < heads; ++h)
+      for (std::int64_t i = 0; i < n; ++i)
+        for (std::int64_t d = 0; d < p.dim; ++d)
+          g.q[((b * n + i) * p.heads + head + h) * p.dim + d] = of_q[(h * n + i) * padded + d] * scale;
   }
 
   float factor() const { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(p.dim))); }
 
   // Rows of queries and gradients, and delta = sum of grad * out. -> whether all of it is finite.
-  bool queries(float* q, float* grad, float* delta) const {
+  bool queries(std::int64_t h, float* q, float* grad, float* delta) const {
     const float scale = factor();
     float strange = 0.0f;
     for (std::int64_t i = 0; i < p.queries; ++i) {
-      const float *from = p.q.at(b, i) + head * p.dim, *of = g.grad.at(b, i) + head * p.dim;
-      const float* out = g.out.at(b, i) + head * p.dim;
+      const float *from = p.q.at(b, i) + h * p.dim, *of = g.grad.at(b, i) + h * p.dim;
+      const float* out = g.out.at(b, i) + h * p.dim;
       float sum = 0.0f;
       for (std::int64_t d = 0; d < padded; ++d) {
         const bool in = d < p.dim;
@@ -90,15 +112,15 @@ struct Task {
     return strange == 0.0f;
   }
 
-  bool pack(std::int64_t c, unsigned tiles, float* keys, float* values, float* plain) const {
+  bool pack(std::int64_t c, unsigned tiles, std::int64_t h, float* keys, float* values, float* plain) const {
     bool finite = true;
     for (int t = 0; t < kTiles; ++t) {
       if ((tiles >> t & 1) == 0) continue;
       const float *k[kKeys], *v[kKeys];
       for (int l = 0; l < kKeys; ++l) {
         const std::int64_t key = p.layout.key(c, t, l);
-        k[l] = key < 0 ? nullptr : p.k.at(b, key) + head * p.dim;
-        v[l] = key < 0 ? nullptr : p.v.at(b, key) + head * p.dim;
+        k[l] = key < 0 ? nullptr : p.k.at(b, key) + h * p.dim;
+        v[l] = key < 0 ? nullptr : p.v.at(b, key) + h * p.dim;
       }
       const std::int64_t at = t * kKeys * padded;
       finite = kernels().pack(k, p.dim, padded, keys + at, plain + at) && finite;
@@ -107,13 +129,13 @@ struct Task {
     return finite;
   }
 
-  void unpack(std::int64_t c, unsigned tiles, const GradientChunk& chunk) const {
+  void unpack(std::int64_t c, unsigned tiles, std::int64_t h, const GradientChunk& chunk) const {
     for (int t = 0; t < kTiles; ++t) {
       const bool any = (tiles >> t & 1) != 0;
       for (int l = 0; l < kKeys; ++l) {
         const std::int64_t key = p.layout.key(c, t, l), from = (t * kKeys + l) * padded;
         if (key < 0) continue;
-        const std::int64_t to = ((b * p.layout.keys() + key) * p.heads + head) * p.dim;
+        const std::int64_t to = ((b * p.layout.keys() + key) * p.heads + h) * p.dim;
         if (any) {
           std::copy_n(chunk.of_k + from, p.dim, g.k + to);
           std::copy_n(chunk.of_v + from, p.dim, g.v + to);
@@ -139,8 +161,11 @@ void backward(const Problem<float>& p, const Gradients<float>& g, const Executor
   }
   const Masks masks(p);
   const std::int64_t padded = (p.dim + 15) / 16 * 16;
-  executor.queue(p.batch * p.heads, [&](std::int64_t i) {
-    Task{p, g, masks, i / p.heads, i % p.heads, padded}.run();
+  const std::int64_t groups = std::clamp<std::int64_t>((executor.threads() + p.batch - 1) / p.batch, 1, p.heads);
+  const std::int64_t heads = (p.heads + groups - 1) / groups;
+  executor.queue(p.batch * groups, [&](std::int64_t i) {
+    const std::int64_t head = i % groups * heads, some = std::min(heads, p.heads - head);
+    if (some > 0) Task{p, g, masks, i / groups, head, some, padded}.run();
   });
 }
 

@@ -1,8 +1,9 @@
 // Rows of logits or bytes to rows of bits, and those to tiles.
 //
 // torch interpolates along x, then along y, each as fma(b, w, a * v): the same operations here, so that signs are the
-// same. Halfway (an even factor) both weights are 1/2 and the sign is that of a plain sum: it is taken for every pair of
-// neighbours, whole vectors at a time, and of 16 bits the ones wanted are extracted. What bounds that is reading logits.
+// same. Halfway (an even factor) both weights are 1/2 and the sign is that of a plain sum: it is taken for every pair
+// of neighbours, whole vectors at a time, and of 16 bits the ones wanted are extracted. What bounds that is reading
+// logits.
 #include "core/vectors.h"
 #include "masked_attention/kernels.h"
 #include "masked_attention/lanes.h"
@@ -35,6 +36,20 @@ inline unsigned at_least(const Floats& v, float threshold) {
 #endif
 }
 
+// Unaligned vectors of 64 bytes would all cross lines.
+constexpr int kNarrowBytes = kVectorBytes > 32 ? 32 : kVectorBytes;
+constexpr int kNarrow = kNarrowBytes / 4;
+using Narrow = float __attribute__((vector_size(kNarrowBytes)));
+
+inline unsigned narrow_at_least(const Narrow& v, float threshold) {
+#if defined(__AVX2__)
+  return static_cast<unsigned>(
+      _mm256_movemask_ps(_mm256_cmp_ps(reinterpret_cast<__m256>(v), _mm256_set1_ps(threshold), _CMP_GE_OQ)));
+#else
+  return at_least(v, threshold);
+#endif
+}
+
 inline float multiply_add_one(float a, float b, float c) {
 #if defined(__FMA__)
   return __builtin_fmaf(a, b, c);
@@ -55,10 +70,10 @@ void halfway_by(const float* a, const float* b, const float* end, std::int64_t w
       for (int s = 0; s < Step; ++s) {
         std::uint64_t bits = 0;
 #pragma GCC unroll 4
-        for (int i = 0; i < 16; i += kLanes) {
+        for (int i = 0; i < 16; i += kNarrow) {
           const float *p = a + 16 * s + i, *q = b + 16 * s + i;
-          const Floats sum = (load<Floats>(p) + load<Floats>(p + 1)) + (load<Floats>(q) + load<Floats>(q + 1));
-          bits |= std::uint64_t{at_least(sum, threshold)} << i;
+          const Narrow sum = (load<Narrow>(p) + load<Narrow>(p + 1)) + (load<Narrow>(q) + load<Narrow>(q + 1));
+          bits |= std::uint64_t{narrow_at_least(sum, threshold)} << i;
         }
         word |= extract(bits, kWanted) << (16 / Step * s);
       }

@@ -50,8 +50,7 @@ void forward(const Problem<double>& p, double* out, double* lse, const Executor&
         std::fill_n(to, p.dim, 0.0);
         for (std::size_t n = 0; n < keys.size(); ++n)
           for (std::int64_t d = 0; d < p.dim; ++d) to[d] += weights[n] / sum * p.v.at(b, keys[n])[h * p.dim + d];
-        if (lse != nullptr)
-          lse[(b * p.heads + h) * p.queries + row] = keys.empty() ? most : most + std::log(sum);
+        if (lse != nullptr) lse[(b * p.heads + h) * p.queries + row] = keys.empty() ? most : most + std::log(sum);
       }
     }
   });

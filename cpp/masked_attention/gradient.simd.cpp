@@ -1,9 +1,10 @@
 // The backward inner loops: one chunk of 256 keys of one head against every query, in two phases.
 //
 // By query: scores again, p = exp(score - lse) from the saved log of sums, the score's gradient s = p (grad v - delta),
-// and the query's gradient s k; p and s go to slots. By tile: its keys' gradients are sums over the queries that have it,
-// s q and p grad, with 4 keys x 32 columns of both in registers: a sum is stored once, where a query at a time would load
-// and store it for every pair of query and key. Sums run over queries in order. What bounds it are multiply-adds.
+// and the query's gradient s k; p and s go to slots. By tile: its keys' gradients are sums over the queries that have
+// it, s q and p grad, with 4 keys x 32 columns of both in registers: a sum is stored once, where a query at a time
+// would load and store it for every pair of query and key. Sums run over queries in order. What bounds it are
+// multiply-adds.
 #include "core/vectors.h"
 #include "masked_attention/kernels.h"
 #include "masked_attention/lanes.h"
@@ -11,18 +12,21 @@
 namespace pyseg::masked_attention::PYSEG_ISA {
 namespace {
 
-constexpr int kBlocks = kParts == 1 ? 2 : 1;  // columns of a block of sums, in 16s
+constexpr int kBlocks = kParts == 1 ? 2 : 1;    // columns of a block of sums, in 16s
 constexpr int kTogether = kParts == 1 ? 4 : 2;  // keys of it
 
-// Phase 1. Returns the slots in use.
+// Phase 1, of a group.
 template <bool Careful>
-std::int32_t by_query(const GradientChunk& chunk, std::int32_t (&lengths)[kTiles]) {
+void by_query(const GradientChunk& chunk, int group, Ahead& ahead, std::int32_t (&lengths)[kTiles]) {
+  const Active& active = *chunk.active;
+  const unsigned set = ((1u << active.together) - 1) << (group * active.together);
   std::int32_t used = 0;
-  for (std::int64_t i = 0; i < chunk.queries; ++i) {
+  for (std::int32_t n = 0; n < active.counts[group]; ++n) {
+    ahead.next();
+    const std::int64_t i = active.order[group * chunk.queries + n];
     const std::uint16_t* bits = chunk.bits[i] + chunk.at;
     int tiles[kTiles];
-    const int count = list_tiles(bits, tiles);
-    if (count == 0) continue;
+    const int count = list_tiles(active.tiles[i] & set, tiles);
     alignas(64) float scores[kTiles * kKeys], slopes[kTiles * kKeys];
     products(chunk.q + i * chunk.dim, chunk.dim, chunk.keys, tiles, count, scores);
     products(chunk.grad + i * chunk.dim, chunk.dim, chunk.values, tiles, count, slopes);
@@ -33,8 +37,7 @@ std::int32_t by_query(const GradientChunk& chunk, std::int32_t (&lengths)[kTiles
 #pragma GCC unroll 4
       for (int p = 0; p < kParts; ++p) {
         const int at = e * kKeys + p * kLanes;
-        const Floats w =
-            choose(bits[tiles[e]], p, exponential(load<Floats>(scores + at) - lse), Floats{});
+        const Floats w = choose(bits[tiles[e]], p, exponential(load<Floats>(scores + at) - lse), Floats{});
         const Floats s = choose(bits[tiles[e]], p, w * (load<Floats>(slopes + at) - delta), Floats{});
         store(slot + p * kLanes, w);
         store(slot + kKeys + p * kLanes, s);
@@ -43,7 +46,6 @@ std::int32_t by_query(const GradientChunk& chunk, std::int32_t (&lengths)[kTiles
     }
     weigh<Careful>(slopes, bits, tiles, count, chunk.plain_keys, chunk.dim, chunk.of_q + i * chunk.dim);
   }
-  return used;
 }
 
 // Phase 2, of some keys and columns of a tile.
@@ -93,14 +95,18 @@ inline void by_key(const GradientChunk& chunk, int tile, int length, int key, st
 
 template <bool Careful>
 void run(const GradientChunk& chunk) {
-  std::int32_t lengths[kTiles] = {};
-  by_query<Careful>(chunk, lengths);
-  for (int tile = 0; tile < kTiles; ++tile) {
-    for (int key = 0; key < kKeys; key += kTogether) {
-      std::int64_t column = 0;
-      for (; chunk.dim - column >= kBlocks * 16; column += kBlocks * 16)
-        by_key<kBlocks, Careful>(chunk, tile, lengths[tile], key, column);
-      for (; column < chunk.dim; column += 16) by_key<1, Careful>(chunk, tile, lengths[tile], key, column);
+  Ahead ahead(chunk, visits(chunk));
+  const int together = chunk.active->together;
+  for (int group = 0; group * together < kTiles; ++group) {
+    std::int32_t lengths[kTiles] = {};
+    by_query<Careful>(chunk, group, ahead, lengths);
+    for (int tile = group * together; tile < (group + 1) * together; ++tile) {
+      for (int key = 0; key < kKeys; key += kTogether) {
+        std::int64_t column = 0;
+        for (; chunk.dim - column >= kBlocks * 16; column += kBlocks * 16)
+          by_key<kBlocks, Careful>(chunk, tile, lengths[tile], key, column);
+        for (; column < chunk.dim; column += 16) by_key<1, Careful>(chunk, tile, lengths[tile], key, column);
+      }
     }
   }
 }

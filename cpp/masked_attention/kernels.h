@@ -6,6 +6,15 @@
 
 namespace pyseg::masked_attention {
 
+// Who has what of a chunk, for all heads. Tiles come in groups of `together`, whose keys and values stay in the first
+// level cache while all queries pass.
+struct Active {
+  int together;
+  std::uint16_t* tiles;  // [queries]: which a query has
+  std::int32_t* order;   // [group][queries]: the queries that have any of a group
+  std::int32_t counts[kTiles];
+};
+
 // A chunk of keys against all queries, of one head. `dim` is a multiple of 16, filled up with zeros.
 struct Chunk {
   const float* keys;    // [tile][dim][16]
@@ -13,11 +22,14 @@ struct Chunk {
   std::int64_t dim, queries;
   const std::uint16_t* const* bits;  // of each query, [chunks][16]
   std::int64_t at;                   // of this chunk in them
-  const float* q;                    // [queries][dim], scaled
-  float* sum;                        // [queries][dim]: of p v
-  float* weight;                     // [queries][16]: of p, by lane
-  float* most;                       // [queries]: the largest score so far
-  bool careful;                      // values that are not finite: 0 times them must not count
+  const Active* active;
+  const float* q;             // [queries][dim], scaled
+  float* sum;                 // [queries][dim]: of p v
+  float* weight;              // [queries][16]: of p, by lane
+  float* most;                // [queries]: the largest score so far
+  bool careful;               // values that are not finite: 0 times them must not count
+  const float* const* ahead;  // rows of `length` floats to ask memory for meanwhile
+  std::int64_t ahead_count, length;
 };
 
 // A place of phase 2: weights of one query in one tile.
@@ -31,19 +43,23 @@ struct GradientChunk {
   std::int64_t dim, queries;
   const std::uint16_t* const* bits;
   std::int64_t at;
-  const float *q, *grad;      // [queries][dim], q scaled
-  const float *lse, *delta;   // [queries]
-  float* of_q;                // [queries][dim]: sums
-  float *of_k, *of_v;         // [tile][16][dim]: written, or added to
-  float* slots;               // [queries * 16][2][16]: p, and the score's gradient
-  Entry* entries;             // [16][queries]
+  const Active* active;
+  const float *q, *grad;     // [queries][dim], q scaled
+  const float *lse, *delta;  // [queries]
+  float* of_q;               // [queries][dim]: sums
+  float *of_k, *of_v;        // [tile][16][dim]: written, or added to
+  float* slots;              // [queries * together][2][16]: p, and the score's gradient
+  Entry* entries;            // [16][queries]
   bool careful, accumulate;
+  const float* const* ahead;
+  std::int64_t ahead_count, length;
 };
 
 struct Kernels {
   // 16 rows of `dim` floats (null: zeros) to [padded][16], to [16][padded], or both. Whether all values were finite.
   bool (*pack)(const float* const* rows, std::int64_t dim, std::int64_t padded, float* transposed, float* plain);
-  unsigned (*active)(const std::uint16_t* const* bits, std::int64_t queries, std::int64_t at);  // tiles of any query
+  // The tiles of any query.
+  unsigned (*active)(const std::uint16_t* const* bits, std::int64_t queries, std::int64_t at, Active& active);
   void (*forward)(const Chunk& chunk);
 };
 PYSEG_DISPATCH(Kernels, kernels)

@@ -1,5 +1,5 @@
-// 16 keys of a tile as 1, 2 or 4 vectors. For *.simd.cpp only: everything is internal to the translation unit. Every lane
-// is a chain of its own and sums of lanes have one order, so that the width of a vector does not show in results.
+// 16 keys of a tile as 1, 2 or 4 vectors. For *.simd.cpp only: everything is internal to the translation unit. Every
+// lane is a chain of its own and sums of lanes have one order, so that the width of a vector does not show in results.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ constexpr int kParts = 16 / kLanes;  // vectors of a tile
 [[maybe_unused]] inline Floats choose(unsigned bits, int part, const Floats& a, const Floats& b) {
 #if defined(__AVX512F__)
   (void)part;
-  return reinterpret_cast<Floats>(_mm512_mask_blend_ps(static_cast<__mmask16>(bits), reinterpret_cast<__m512>(b),
-                                                       reinterpret_cast<__m512>(a)));
+  return reinterpret_cast<Floats>(
+      _mm512_mask_blend_ps(static_cast<__mmask16>(bits), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(a)));
 #else
   Ints lane;
   for (int i = 0; i < kLanes; ++i) lane[i] = 1 << i;
@@ -58,7 +58,7 @@ constexpr int kParts = 16 / kLanes;  // vectors of a tile
   return x < splat(-87.3f) ? Floats{} : p * scale;  // NaN stays
 }
 
-// Numbers of the tiles with any bit set, in order. -> how many.
+// The tiles with any bit set.
 [[maybe_unused]] inline unsigned tiles_with_bits(const std::uint16_t* bits) {
 #if defined(__SSE2__)
   const __m128i zero = _mm_setzero_si128();
@@ -72,10 +72,36 @@ constexpr int kParts = 16 / kLanes;  // vectors of a tile
 #endif
 }
 
-[[maybe_unused]] inline int list_tiles(const std::uint16_t* bits, int* tiles) {
+[[maybe_unused]] inline int list_tiles(unsigned set, int* tiles) {
   int n = 0;
-  for (unsigned rest = tiles_with_bits(bits); rest != 0; rest &= rest - 1) tiles[n++] = __builtin_ctz(rest);
+  for (unsigned rest = set; rest != 0; rest &= rest - 1) tiles[n++] = __builtin_ctz(rest);
   return n;
+}
+
+// Asks memory for the next rows of a list, a share of it at each call.
+class Ahead {
+ public:
+  template <typename C>
+  Ahead(const C& chunk, std::int64_t calls)
+      : at_(chunk.ahead),
+        end_(chunk.ahead + chunk.ahead_count),
+        share_(calls > 0 ? (chunk.ahead_count + calls - 1) / calls : 0),
+        length_(chunk.length) {}
+  void next() {
+    for (std::int64_t n = 0; n < share_ && at_ != end_; ++n, ++at_)
+      for (std::int64_t d = 0; d < length_; d += 16) __builtin_prefetch(*at_ + d, 0, 2);
+  }
+
+ private:
+  const float *const *at_, *const *end_;
+  std::int64_t share_, length_;
+};
+
+template <typename C>
+inline std::int64_t visits(const C& chunk) {
+  std::int64_t sum = 0;
+  for (int g = 0; g < kTiles; ++g) sum += chunk.active->counts[g];
+  return sum;
 }
 
 template <int Count>
@@ -144,8 +170,7 @@ inline void weigh_block(const float* weights, const std::uint16_t* bits, const i
     }
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < kWide; ++i)
-    store(sum + i * kLanes, (chain[0][i] + chain[1][i]) + (chain[2][i] + chain[3][i]));
+  for (int i = 0; i < kWide; ++i) store(sum + i * kLanes, (chain[0][i] + chain[1][i]) + (chain[2][i] + chain[3][i]));
 }
 
 template <bool Careful>

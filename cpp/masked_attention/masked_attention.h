@@ -1,9 +1,10 @@
 // Masked cross attention (Cheng et al., "Masked-attention Mask Transformer", CVPR 2022, section 3.2.1): queries attend
 // to the pixels inside a mask of their own, softmax(q k^T / sqrt(d) + mask) v, with one mask for all heads.
 //
-// The mask is a bitmap of tiles of 16 keys, 4 x 4 pixels, as 16 bits: bit 4 r + c is pixel (r, c). 16 tiles, 4 x 4 again,
-// are a chunk of 16 x 16 pixels; chunks run along rows. Keys that lie in a line (height 1) have tiles of 16 in a row.
-// The mask of one query is [chunks][16 tiles]; what lies beyond the last pixel is 0. No [queries, keys] array exists.
+// The mask is a bitmap of tiles of 16 keys, 4 x 4 pixels, as 16 bits: bit 4 r + c is pixel (r, c). 16 tiles, 4 x 4
+// again, are a chunk of 16 x 16 pixels; chunks run along rows. Keys that lie in a line (height 1) have tiles of 16 in a
+// row. The mask of one query is [chunks][16 tiles]; what lies beyond the last pixel is 0. No [queries, keys] array
+// exists.
 #pragma once
 
 #include <cstdint>

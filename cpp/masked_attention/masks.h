@@ -1,4 +1,5 @@
-// The mask of each query, with the rule for empty ones applied.
+// What forward and backward share: the mask of each query with the rule for empty ones applied, and which rows come
+// next.
 #pragma once
 
 #include <algorithm>
@@ -43,5 +44,27 @@ class Masks {
   std::vector<const std::uint16_t*> rows_;
   std::vector<std::uint16_t> full_;
 };
+
+// Tiles whose keys and values take 16 KB.
+inline int tiles_together(std::int64_t padded) { return static_cast<int>(padded >= 128 ? 1 : 128 / padded); }
+
+// The rows of keys and values after those of head `head + h` in a chunk: of the next head of [head, head + heads), or
+// of the next chunk, whose tiles are taken to be these.
+inline void next_rows(const Problem<float>& p, std::int64_t b, std::int64_t chunk, unsigned tiles, std::int64_t head,
+                      std::int64_t heads, std::int64_t h, std::vector<const float*>& rows) {
+  rows.clear();
+  const bool last = h + 1 == heads;
+  if (last && chunk + 1 >= p.layout.chunks()) return;
+  const std::int64_t at = (last ? head : head + h + 1) * p.dim;
+  for (int t = 0; t < kTiles; ++t) {
+    if ((tiles >> t & 1) == 0) continue;
+    for (int l = 0; l < kKeys; ++l) {
+      const std::int64_t key = p.layout.key(last ? chunk + 1 : chunk, t, l);
+      if (key < 0) continue;
+      rows.push_back(p.k.at(b, key) + at);
+      rows.push_back(p.v.at(b, key) + at);
+    }
+  }
+}
 
 }  // namespace pyseg::masked_attention

@@ -24,9 +24,9 @@ Dense<T> run(const Dense<T>& q, const Dense<T>& k, const Dense<T>& v, const Dens
     check(t->shape(0) == batch && t->shape(1) == layout.keys() && t->shape(2) == channels,
           "masked_attention: k and v must be [", batch, ", ", layout.keys(), ", ", channels, "]");
   check(heads >= 1 && channels % heads == 0, "masked_attention: heads must divide ", channels, ", got ", heads);
-  check(bits.shape(0) == batch && bits.shape(1) == queries && bits.shape(2) == layout.chunks() &&
-            bits.shape(3) == kTiles,
-        "masked_attention: the bitmap must be [", batch, ", ", queries, ", ", layout.chunks(), ", 16]");
+  check(
+      bits.shape(0) == batch && bits.shape(1) == queries && bits.shape(2) == layout.chunks() && bits.shape(3) == kTiles,
+      "masked_attention: the bitmap must be [", batch, ", ", queries, ", ", layout.chunks(), ", 16]");
   Dense<T> out({batch, queries, channels});
   T* to = out.mutable_data();
   const Problem<T> problem{batch,
@@ -50,8 +50,8 @@ Dense<std::int16_t> bitmap(const Dense<float>& logits, std::int64_t height, std:
   const Layout layout{height, width};
   check_layout(layout);
   check(logits.ndim() == 4, "mask_bitmap: mask_logits must be [B, Q, h, w], got ", logits.ndim(), " dimensions");
-  Dense<std::int16_t> bits({logits.shape(0), logits.shape(1), static_cast<py::ssize_t>(layout.chunks()),
-                            static_cast<py::ssize_t>(kTiles)});
+  Dense<std::int16_t> bits(
+      {logits.shape(0), logits.shape(1), static_cast<py::ssize_t>(layout.chunks()), static_cast<py::ssize_t>(kTiles)});
   auto* to = reinterpret_cast<std::uint16_t*>(bits.mutable_data());
   const float* from = logits.data();
   const std::int64_t planes = logits.shape(0) * logits.shape(1), rows = logits.shape(2), columns = logits.shape(3);
@@ -67,8 +67,8 @@ Dense<std::int16_t> bits_of(const Dense<bool>& mask, std::int64_t height, std::i
   check_layout(layout);
   check(mask.ndim() == 3 && mask.shape(2) == layout.keys(), "masked_attention: attn_mask must be [B, Q, ",
         layout.keys(), "]");
-  Dense<std::int16_t> bits({mask.shape(0), mask.shape(1), static_cast<py::ssize_t>(layout.chunks()),
-                            static_cast<py::ssize_t>(kTiles)});
+  Dense<std::int16_t> bits(
+      {mask.shape(0), mask.shape(1), static_cast<py::ssize_t>(layout.chunks()), static_cast<py::ssize_t>(kTiles)});
   auto* to = reinterpret_cast<std::uint16_t*>(bits.mutable_data());
   const auto* from = reinterpret_cast<const std::uint8_t*>(mask.data());
   const std::int64_t planes = mask.shape(0) * mask.shape(1);

@@ -60,15 +60,9 @@ struct Arguments {
 
   template <typename T>
   Problem<T> problem() const {
-    return {q.size(0),
-            heads,
-            q.size(1),
-            q.size(2) / heads,
-            layout,
-            rows_of<T>(q),
-            rows_of<T>(k),
-            rows_of<T>(v),
-            static_cast<const std::uint16_t*>(bits.const_data_ptr()),
+    return {q.size(0),         heads,         q.size(1),
+            q.size(2) / heads, layout,        rows_of<T>(q),
+            rows_of<T>(k),     rows_of<T>(v), static_cast<const std::uint16_t*>(bits.const_data_ptr()),
             empty_all};
   }
 };
@@ -83,8 +77,7 @@ std::tuple<Tensor, Tensor> masked_attention(const Tensor& q, const Tensor& k, co
   Tensor lse = torch::stable::new_empty(q, {q.size(0), heads, q.size(1)});
   if (q.scalar_type() == ScalarType::Float)
     forward(a.problem<float>(), out.mutable_data_ptr<float>(), lse.mutable_data_ptr<float>(), TorchExecutor());
-  else
-    forward(a.problem<double>(), out.mutable_data_ptr<double>(), lse.mutable_data_ptr<double>(), TorchExecutor());
+  else forward(a.problem<double>(), out.mutable_data_ptr<double>(), lse.mutable_data_ptr<double>(), TorchExecutor());
   return {out, lse};
 }
 
@@ -137,8 +130,8 @@ Tensor mask_bits(const Tensor& mask, std::int64_t height, std::int64_t width) {
   check_type(mask.scalar_type() == ScalarType::Bool, "masked_attention: attn_mask must be bool");
   const Layout layout{height, width};
   check_layout(layout);
-  check(mask.dim() == 3 && mask.is_cpu() && mask.size(2) == layout.keys(), "masked_attention: attn_mask must be [B, Q, ",
-        layout.keys(), "], on the CPU");
+  check(mask.dim() == 3 && mask.is_cpu() && mask.size(2) == layout.keys(),
+        "masked_attention: attn_mask must be [B, Q, ", layout.keys(), "], on the CPU");
   const Tensor dense = torch::stable::contiguous(mask);
   Tensor bits = new_bits(mask, layout);
   bits_of_bytes(static_cast<const std::uint8_t*>(dense.const_data_ptr()), mask.size(0) * mask.size(1), layout,

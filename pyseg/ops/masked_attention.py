@@ -68,12 +68,12 @@ def masked_attention(
 ) -> Any:
     """Attention of each query to the keys inside its own mask, in memory that does not grow with queries x keys.
 
-    softmax(q k^T / sqrt(D / heads)) v over the keys of the mask, one mask for all heads. Keys outside of it do not count,
-    whatever their values. Differentiable in q, k and v (once), not in the mask.
+    softmax(q k^T / sqrt(D / heads)) v over the keys of the mask, one mask for all heads. Keys outside of it do not
+    count, whatever their values. Differentiable in q, k and v (once), not in the mask.
 
     Args:
-        q: [B, Q, D], projected; a torch tensor or a NumPy array of float16, bfloat16, float32 or float64. Half precision
-            is computed in float32 and rounded once.
+        q: [B, Q, D], projected; a torch tensor or a NumPy array of float16, bfloat16, float32 or float64. Half
+            precision is computed in float32 and rounded once.
         k, v: [B, S, D], projected, of q's dtype; S = height x width.
         mask_logits: [B, Q, h, w], resized and compared as by :func:`mask_bitmap`.
         size: (height, width) of the keys, in pixels. None: those of ``mask_logits``, or keys in a line.
@@ -118,8 +118,8 @@ def _floating(op: str, name: str, x: Array) -> str:
 def _dense(op: str, name: str, x: Tensor) -> None:
     import torch
 
-    if x.layout != torch.strided:
-        raise TypeError(f"{op}: {name} must be a dense tensor, got {x.layout}")
+    if x.layout != torch.strided or x.device.type == "meta":
+        raise TypeError(f"{op}: {name} must be a dense tensor with values, got {x.layout} on {x.device}")
 
 
 def _size(op: str, size: Any) -> tuple[Any, Any]:
@@ -234,9 +234,7 @@ def _on_torch(
         dtype = torch.get_autocast_dtype(kind)
         q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
     if q.dtype != k.dtype or q.dtype != v.dtype:
-        raise TypeError(
-            f"masked_attention: q, k and v must be of one dtype, got {q.dtype}, {k.dtype} and {v.dtype}"
-        )
+        raise TypeError(f"masked_attention: q, k and v must be of one dtype, got {q.dtype}, {k.dtype} and {v.dtype}")
     if mask.dtype == torch.bool:
         rows = (mask[:, 0] if mask.dim() == 4 else mask).cpu()
         bits = torch.ops.pyseg.mask_bits(rows, height, width)
@@ -258,7 +256,9 @@ def _on_numpy(
     rows, back = to_numpy(op, "q", q)
     others = [to_numpy(op, name, x)[0] for name, x in (("k", k), ("v", v))]
     if any(x.dtype != rows.dtype for x in others):
-        raise TypeError(f"{op}: q, k and v must be of one dtype, got {rows.dtype}, {others[0].dtype}, {others[1].dtype}")
+        raise TypeError(
+            f"{op}: q, k and v must be of one dtype, got {rows.dtype}, {others[0].dtype}, {others[1].dtype}"
+        )
     marks = to_numpy(op, "the mask", mask)[0]
     if marks.dtype == np.bool_:
         bits = native.mask_bits(np.ascontiguousarray(marks[:, 0] if marks.ndim == 4 else marks), height, width)

@@ -14,9 +14,7 @@ def _positions(size: int, out: int) -> tuple[NDArray[np.int64], NDArray[np.int64
     return first, np.minimum(first + 1, size - 1), at - first
 
 
-def mask_of(
-    mask_logits: NDArray[np.floating], size: tuple[int, int], threshold: float = 0.5
-) -> NDArray[np.bool_]:
+def mask_of(mask_logits: NDArray[np.floating], size: tuple[int, int], threshold: float = 0.5) -> NDArray[np.bool_]:
     """bool [B, Q, H, W]: sigmoid of the logits [B, Q, h, w], resized bilinearly (corners not aligned), >= threshold."""
     x = mask_logits.astype(np.float64)
     first, second, part = _positions(x.shape[2], size[0])
