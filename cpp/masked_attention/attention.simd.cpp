@@ -143,7 +143,7 @@ inline void attend(const Chunk& chunk, std::int64_t i, unsigned group) {
   const Floats base = splat(chunk.most[i] == kLow ? 0.0f : chunk.most[i]);
   Floats total[kParts];
 #pragma GCC unroll 4
-  for (int p = 0; p < kParts; ++p) total[p] = load<Floats>(weight + p * kLanes);
+  for (int p = 0; p < kParts; ++p) total[p] = Floats{};
   for (int e = 0; e < count; ++e) {
 #pragma GCC unroll 4
     for (int p = 0; p < kParts; ++p) {
@@ -154,7 +154,7 @@ inline void attend(const Chunk& chunk, std::int64_t i, unsigned group) {
     }
   }
 #pragma GCC unroll 4
-  for (int p = 0; p < kParts; ++p) store(weight + p * kLanes, total[p]);
+  for (int p = 0; p < kParts; ++p) store(weight + p * kLanes, load<Floats>(weight + p * kLanes) + total[p]);
   weigh<Careful>(scores, bits, tiles, count, chunk.values, chunk.dim, sum);
 }
 

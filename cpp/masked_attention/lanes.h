@@ -143,7 +143,8 @@ inline void products_of(const float* q, std::int64_t dim, const float* keys, con
   if (count > g) products_of<1>(q, dim, keys, tiles + g, out + g * kKeys);
 }
 
-// sum[0 .. Blocks * 16) += weights of keys times their rows, in four chains (keys j, j + 4, ...).
+// sum[0 .. Blocks * 16) += weights of keys times their rows, in four chains (keys j, j + 4, ...) that
+// begin at 0: short ones lose fewer digits than one through all keys.
 template <int Blocks, bool Careful>
 inline void weigh_block(const float* weights, const std::uint16_t* bits, const int* tiles, int count, const float* rows,
                         std::int64_t dim, float* sum) {
@@ -151,8 +152,7 @@ inline void weigh_block(const float* weights, const std::uint16_t* bits, const i
   Floats chain[4][kWide];
 #pragma GCC unroll 8
   for (int i = 0; i < kWide; ++i) {
-    chain[0][i] = load<Floats>(sum + i * kLanes);
-    chain[1][i] = chain[2][i] = chain[3][i] = Floats{};
+    chain[0][i] = chain[1][i] = chain[2][i] = chain[3][i] = Floats{};
   }
   for (int e = 0; e < count; ++e) {
     const float* w = weights + e * kKeys;
@@ -170,7 +170,9 @@ inline void weigh_block(const float* weights, const std::uint16_t* bits, const i
     }
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < kWide; ++i) store(sum + i * kLanes, (chain[0][i] + chain[1][i]) + (chain[2][i] + chain[3][i]));
+  for (int i = 0; i < kWide; ++i)
+    store(sum + i * kLanes,
+          load<Floats>(sum + i * kLanes) + ((chain[0][i] + chain[1][i]) + (chain[2][i] + chain[3][i])));
 }
 
 template <bool Careful>

@@ -97,7 +97,7 @@ def masked_attention(
         raise ValueError(f"{op}: give either mask_logits or attn_mask, not both and not none")
     limit = _logit(op, threshold)
     _check_rows(op, q, k, v, parts)
-    mask = mask_logits if attn_mask is None else attn_mask
+    mask: Array = mask_logits if attn_mask is None else attn_mask
     height, width = _size_of(op, k, mask_logits, size)
     kinds = {is_torch(a) for a in (q, k, v, mask)}
     if len(kinds) > 1:
@@ -236,8 +236,7 @@ def _on_torch(
     if q.dtype != k.dtype or q.dtype != v.dtype:
         raise TypeError(f"masked_attention: q, k and v must be of one dtype, got {q.dtype}, {k.dtype} and {v.dtype}")
     if mask.dtype == torch.bool:
-        rows = (mask[:, 0] if mask.dim() == 4 else mask).cpu()
-        bits = torch.ops.pyseg.mask_bits(rows, height, width)
+        bits = torch.ops.pyseg.mask_bits((mask[:, 0] if mask.dim() == 4 else mask).cpu(), height, width)
     elif mask.dtype == torch.int16:
         bits = mask.cpu()
     else:
