@@ -30,6 +30,7 @@ OPS = {
     "depthwise_conv": "depthwise_report",
     "felzenszwalb": "family_report",
     "max_unpool": "max_unpool_report",
+    "masked_attention": "masked_report",
     "quickshift": "family_report",
     "relpos_attention": "relpos_report",
     "turbopixels": "family_report",

@@ -23,6 +23,7 @@ from pyseg.ops.deform_attention import deform_attention, deform_attention_fused
 from pyseg.ops.dense_crf import dense_crf
 from pyseg.ops.depthwise_conv import depthwise_conv2d
 from pyseg.ops.felzenszwalb import felzenszwalb
+from pyseg.ops.masked_attention import mask_bitmap, masked_attention
 from pyseg.ops.max_unpool import (
     PoolIndices,
     max_pool1d,
@@ -69,6 +70,8 @@ __all__ = [
     "get_num_threads",
     "images",
     "info",
+    "mask_bitmap",
+    "masked_attention",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",

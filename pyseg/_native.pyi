@@ -48,6 +48,18 @@ def relpos_attention(
     rel_w: NDArray[Any],
     scale: float,
 ) -> NDArray[Any]: ...
+def mask_bitmap(mask_logits: NDArray[np.float32], height: int, width: int, threshold: float) -> NDArray[np.int16]: ...
+def mask_bits(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.int16]: ...
+def masked_attention(
+    q: NDArray[Any],
+    k: NDArray[Any],
+    v: NDArray[Any],
+    bits: NDArray[np.int16],
+    height: int,
+    width: int,
+    heads: int,
+    empty_all: bool,
+) -> NDArray[Any]: ...
 def slic(
     image: NDArray[Any],
     axes: Sequence[int],

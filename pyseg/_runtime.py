@@ -88,6 +88,7 @@ def torch_ops() -> Any:
     import pyseg.ops._depthwise_conv_autograd
     import pyseg.ops._detection_fakes
     import pyseg.ops._fakes
+    import pyseg.ops._masked_attention_autograd
     import pyseg.ops._max_unpool_autograd
     import pyseg.ops._relpos_autograd
     import pyseg.ops._roi_align_autograd  # noqa: F401  (all register theirs)

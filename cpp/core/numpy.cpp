@@ -16,13 +16,14 @@ PYSEG_BIND(deform_attention)
 PYSEG_BIND(dense_crf)
 PYSEG_BIND(depthwise_conv)
 PYSEG_BIND(felzenszwalb)
+PYSEG_BIND(masked_attention)
 PYSEG_BIND(max_unpool)
 PYSEG_BIND(nms)
 PYSEG_BIND(paste_masks)
 PYSEG_BIND(permutohedral)
 PYSEG_BIND(quickshift)
-PYSEG_BIND(roi_align)
 PYSEG_BIND(relpos_attention)
+PYSEG_BIND(roi_align)
 PYSEG_BIND(slic)
 PYSEG_BIND(superpixel_stats)
 PYSEG_BIND(turbopixels)
@@ -54,13 +55,14 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   pyseg::dense_crf::bind(m);
   pyseg::depthwise_conv::bind(m);
   pyseg::felzenszwalb::bind(m);
+  pyseg::masked_attention::bind(m);
+  pyseg::max_unpool::bind(m);
   pyseg::nms::bind(m);
   pyseg::paste_masks::bind(m);
-  pyseg::max_unpool::bind(m);
   pyseg::permutohedral::bind(m);
   pyseg::quickshift::bind(m);
-  pyseg::roi_align::bind(m);
   pyseg::relpos_attention::bind(m);
+  pyseg::roi_align::bind(m);
   pyseg::slic::bind(m);
   pyseg::superpixel_stats::bind(m);
   pyseg::turbopixels::bind(m);

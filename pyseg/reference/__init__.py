@@ -8,6 +8,7 @@ from pyseg.reference.deform_attention import deform_attention, deform_attention_
 from pyseg.reference.dense_crf import dense_crf
 from pyseg.reference.depthwise_conv import depthwise_conv2d, depthwise_conv2d_gradients
 from pyseg.reference.felzenszwalb import felzenszwalb
+from pyseg.reference.masked_attention import masked_attention
 from pyseg.reference.max_unpool import max_pool, max_unpool
 from pyseg.reference.nms import batched_nms, nms
 from pyseg.reference.paste_masks import paste_masks
@@ -31,6 +32,7 @@ __all__ = [
     "depthwise_conv2d",
     "depthwise_conv2d_gradients",
     "felzenszwalb",
+    "masked_attention",
     "max_pool",
     "max_unpool",
     "nms",
