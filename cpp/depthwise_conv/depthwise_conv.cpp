@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "core/check.h"
+#include "core/pages.h"
 #include "depthwise_conv/plan.h"
 
 namespace pyseg::depthwise_conv {
@@ -39,20 +36,9 @@ struct Transposed {
   }
 };
 
-// Results of many megabytes are memory that the process touches for the first time, and 4 KiB at a time that takes
-// several times as long as the convolution.
-void prefer_huge_pages(Kind kind, const Array& out) {
-#if defined(__linux__)
-  constexpr std::uintptr_t kHuge = std::uintptr_t{2} << 20;
-  const auto bytes = static_cast<std::uintptr_t>(out.size[0] * out.size[1] * out.size[2] * out.size[3]);
-  const auto begin = (reinterpret_cast<std::uintptr_t>(out.data) + kHuge - 1) / kHuge * kHuge;
-  const auto end =
-      (reinterpret_cast<std::uintptr_t>(out.data) + bytes * static_cast<std::uintptr_t>(element_size(kind))) / kHuge *
-      kHuge;
-  if (begin + kHuge < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // refused: fine
-#else
-  (void)kind, (void)out;
-#endif
+void large_pages(Kind kind, const Array& out) {
+  const std::int64_t count = out.size[0] * out.size[1] * out.size[2] * out.size[3];
+  prefer_huge_pages(out.data, count * element_size(kind), std::int64_t{4} << 20);
 }
 
 }  // namespace
@@ -86,7 +72,7 @@ void forward(Kind kind, const Array& x, const Array& weight, const void* bias, s
   c.rows = axis_of(g, 0, x.size[2], out.size[2], weight.size[2]);
   c.columns = axis_of(g, 1, x.size[3], out.size[3], weight.size[3]);
   c.pairing.outputs = weight.size[0] / x.size[1];
-  prefer_huge_pages(kind, out);
+  large_pages(kind, out);
   convolve(c, executor);
 }
 
@@ -94,7 +80,7 @@ void grad_input(Kind kind, const Array& grad, const Array& weight, const Geometr
                 const Executor& executor) {
   const Axis rows = axis_of(g, 0, out.size[2], grad.size[2], weight.size[2]);
   const Axis columns = axis_of(g, 1, out.size[3], grad.size[3], weight.size[3]);
-  prefer_huge_pages(kind, out);
+  large_pages(kind, out);
   for (std::int64_t y = 0; y < std::min(rows.stride, rows.inputs); ++y)
     for (std::int64_t x = 0; x < std::min(columns.stride, columns.inputs); ++x) {
       const Transposed down(rows, y), across(columns, x);

@@ -5,10 +5,7 @@
 #include <stdexcept>
 
 #include "core/check.h"
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "core/pages.h"
 
 namespace pyseg::max_unpool {
 
@@ -108,14 +105,6 @@ void check_codes(const Problem& p, const std::uint8_t* codes, std::int64_t od, s
                                p.large[1], " x ", p.large[2], ", one of pooled row ", oh, " is beside it"));
 }
 
-void huge_pages([[maybe_unused]] void* data, [[maybe_unused]] std::int64_t bytes) {
-#if defined(__linux__)
-  constexpr std::uintptr_t kHuge = std::uintptr_t{2} << 20;
-  if (bytes < static_cast<std::int64_t>(2 * kHuge)) return;
-  const auto begin = (reinterpret_cast<std::uintptr_t>(data) + kHuge - 1) / kHuge * kHuge;
-  const auto end = (reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(bytes)) / kHuge * kHuge;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // refused: small pages will do
-#endif
-}
+void huge_pages(void* data, std::int64_t bytes) { prefer_huge_pages(data, bytes, std::int64_t{4} << 20); }
 
 }  // namespace pyseg::max_unpool

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-__all__ = ["ALGORITHMS", "empty_as", "geometry_of", "pack", "run"]
+from pyseg.ops.atrous_conv import ALGORITHMS, out_size
 
-ALGORITHMS = {"direct": 0, "winograd": 1, "winograd4": 2, "pointwise": 3}
+__all__ = ["empty_as", "geometry_of", "pack", "run"]
 
 _KEPT = 4  # packings of one weight: forward and backward, of two geometries
 _packed: Any = WeakIdKeyDictionary()
@@ -73,10 +73,6 @@ def empty_as(x: Tensor, shape: list[Any]) -> Tensor:
     )
 
 
-def _out_size(x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any) -> list[Any]:
-    return [(x.shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in range(2)]
-
-
 def run(x: Tensor, packed: Tensor, geometry: list[int], scale: Any, shift: Any, relu: bool, out: Tensor) -> None:
     """The kernel, into ``out``."""
     torch.ops.pyseg.atrous_forward(_dense(x), packed, geometry, scale, shift, relu, out)
@@ -86,7 +82,9 @@ def _forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, algorithm: str, relu: bool
 ) -> Tensor:
     geometry = geometry_of(weight, stride, padding, dilation, algorithm)
-    out = empty_as(x, [x.shape[0], weight.shape[0], *_out_size(x, weight.shape[2:], stride, padding, dilation)])
+    out = empty_as(
+        x, [x.shape[0], weight.shape[0], *out_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)]
+    )
     if out.numel():
         packed = pack(weight, (x.shape[2], x.shape[3]), geometry)
         run(x, packed, geometry, None, None if bias is None else bias.detach().contiguous(), relu, out)
@@ -138,7 +136,9 @@ torch.library.impl("pyseg::atrous_conv2d_grad_weight", "CPU", _grad_weight)
 def _fake(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, algorithm: str, relu: bool
 ) -> Tensor:
-    return empty_as(x, [x.shape[0], weight.shape[0], *_out_size(x, weight.shape[2:], stride, padding, dilation)])
+    return empty_as(
+        x, [x.shape[0], weight.shape[0], *out_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)]
+    )
 
 
 @torch.library.register_fake("pyseg::atrous_conv2d_grad_input")  # type: ignore[untyped-decorator]

@@ -16,12 +16,12 @@ from pyseg.ops.depthwise_conv import depthwise_conv2d
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["atrous_conv2d", "choose_algorithm"]
+__all__ = ["ALGORITHMS", "atrous_conv2d", "choose_algorithm", "out_size"]
 
 Size = int | Sequence[int]
 
-_ALGORITHMS = ("auto", "direct", "winograd", "fast", "torch")
-_NATIVE = {"direct": 0, "winograd": 1, "winograd4": 2, "pointwise": 3}
+_CHOICES = ("auto", "direct", "winograd", "fast", "torch")
+ALGORITHMS = {"direct": 0, "winograd": 1, "winograd4": 2, "pointwise": 3}
 
 
 _MOST = 2**31 - 1
@@ -51,6 +51,11 @@ def _padding(
         reach = dilation[0] * (kernel[0] - 1), dilation[1] * (kernel[1] - 1)
         return (reach[0] // 2, reach[1] // 2), (reach[0] % 2, reach[1] % 2)
     return _pair("padding", padding, 0), (0, 0)
+
+
+def out_size(size: Sequence[Any], kernel: Any, stride: Any, padding: Any, dilation: Any) -> list[Any]:
+    """Height and width of a convolution's output, from those of its input."""
+    return [(size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in range(2)]
 
 
 def choose_algorithm(
@@ -107,17 +112,18 @@ def atrous_conv2d(
         algorithm: "auto" takes the fastest that is as exact as torch's. "winograd" computes 3 x 3 kernels at stride 1
             by Winograd's F(2,3) and its relatives on the phases of the rate; "direct" takes any kernel and stride;
             "fast" is "winograd" with F(4,3) (see :mod:`pyseg.backends`), outside of training; "torch" is conv2d. Forced
-            on half precision, ours compute in float32 and round once.
+            on half precision, ours compute in float32 and round once; float64 NumPy arrays are always "direct".
 
     Returns:
         [N, O, OH, OW] as conv2d's, of the dtype, device and memory format of ``x``.
 
     Raises:
-        ValueError: shapes that do not fit, a value out of range, an algorithm that cannot do what is asked for.
-        TypeError: x, weight and bias of different dtypes or kinds.
+        ValueError: shapes that do not fit, a value out of range, an algorithm that does not know this kernel or stride.
+        TypeError: x, weight and bias of different dtypes or kinds; an algorithm forced on a dtype or device that it
+            does not have.
     """
-    if algorithm not in _ALGORITHMS:
-        raise ValueError(f"atrous_conv2d: algorithm must be one of {', '.join(_ALGORITHMS)}, got {algorithm!r}")
+    if algorithm not in _CHOICES:
+        raise ValueError(f"atrous_conv2d: algorithm must be one of {', '.join(_CHOICES)}, got {algorithm!r}")
     if activation not in (None, "relu"):
         raise ValueError(f"atrous_conv2d: activation must be 'relu' or None, got {activation!r}")
     for name, array in (("x", x), ("weight", weight), ("bias", bias)):
@@ -301,7 +307,7 @@ def _on_numpy(
             chosen = "winograd4"
     else:
         chosen = _forced(algorithm, kernel, stride, training=False)
-    geometry = (*stride, *padding, *dilation, 0 if dtype == np.float64 else _NATIVE[chosen])
+    geometry = (*stride, *padding, *dilation, 0 if dtype == np.float64 else ALGORITHMS[chosen])
 
     def one(part: NDArray[Any], kernels: NDArray[Any], shift: NDArray[Any] | None) -> NDArray[Any]:
         given = None if shift is None else np.ascontiguousarray(shift, dtype)
@@ -311,10 +317,7 @@ def _on_numpy(
         return result
 
     if values.shape[0] == 0:
-        size = [
-            (values.shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1
-            for i in range(2)
-        ]
+        size = out_size(values.shape[2:], kernel, stride, padding, dilation)
         return back(np.empty((0, w.shape[0], *size), values.dtype))
     biases = [None] * groups if b is None else np.split(b, groups)
     parts = zip(np.split(values, groups, 1), np.split(w, groups), biases, strict=True)
