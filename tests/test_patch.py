@@ -43,7 +43,7 @@ Torchvisions.__name__ = "ASPP"
 
 class Mine(nn.Conv2d):
     def forward(self, x):
-        return super().forward(x) * 0
+        return super().forward(x) + 1
 
 
 def network():
@@ -127,7 +127,8 @@ def test_verify_leaves_the_model_as_it_was(x):
     report = pyseg.patch(model, verify=(x,))
     assert [m.training for m in model.modules()] == modes
     assert torch.equal(model[4].convs[0][1].running_mean, running)
-    assert report.difference >= 0
+    assert report.difference > 0
+    assert report.relative < 1e-4
     assert pyseg.patch(model, verify={"input": x}).difference == 0.0
 
 
